@@ -1,0 +1,43 @@
+"""torch's `normalize` and MindSpore's `L2Normalize`, each on either framework.
+
+| | torch's function | MindSpore's function |
+|---|---|---|
+| torch tensors     | `portnorm.torch.normalize`, `Normalize`     | `portnorm.torch.l2_normalize`, `L2Normalize` |
+| MindSpore tensors | `portnorm.mindspore.normalize`, `Normalize` | `portnorm.mindspore.l2_normalize`, `L2Normalize` |
+
+Where to find what:
+
+    portnorm.torch, portnorm.mindspore   the adapters; each needs its own framework only
+    portnorm.semantics                   the two functions as data: defaults, domains, error texts
+    portnorm.options                     the parity level, and what happens for an unsupported p
+    portnorm.errors                      errors and warnings
+    portnorm.compare                     measures where the two functions differ on given data
+    portnorm.cli                         the command `portnorm`
+
+Importing `portnorm` imports no framework and changes nothing in the process.
+"""
+
+from portnorm.errors import (
+    NativeParityError,
+    PortnormError,
+    PortnormWarning,
+    StrictParityError,
+    UnsupportedPError,
+    UnsupportedPWarning,
+)
+from portnorm.options import Options, get_options, set_options
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "NativeParityError",
+    "Options",
+    "PortnormError",
+    "PortnormWarning",
+    "StrictParityError",
+    "UnsupportedPError",
+    "UnsupportedPWarning",
+    "__version__",
+    "get_options",
+    "set_options",
+]

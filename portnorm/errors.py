@@ -1,0 +1,53 @@
+"""What portnorm raises and warns of its own accord.
+
+Bad arguments raise the framework's own error types; see `portnorm.semantics`.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from types import FrameType
+
+_LIBRARIES = frozenset({"portnorm", "torch", "mindspore"})
+
+
+class PortnormError(Exception):
+    """Base of the errors that are portnorm's own."""
+
+
+class StrictParityError(PortnormError):
+    """The bits of the emulated function cannot be promised."""
+
+
+class NativeParityError(PortnormError):
+    """The host's own operator cannot do what was asked of it."""
+
+
+class UnsupportedPError(PortnormError, ValueError):
+    """L2Normalize has no such p."""
+
+
+class PortnormWarning(UserWarning):
+    """Base of portnorm's warnings."""
+
+
+class UnsupportedPWarning(PortnormWarning):
+    """p is not one that L2Normalize has; portnorm computes the value itself."""
+
+
+def warn_at_user_line(message: str, category: type[PortnormWarning]) -> None:
+    """Warn at the innermost line that belongs to neither portnorm nor a framework.
+
+    Python's default filter then shows the warning once for each such line.
+    """
+    level = 1
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _is_library(frame):
+        level += 1
+        frame = frame.f_back
+    warnings.warn(message, category, stacklevel=level + 1)
+
+
+def _is_library(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in _LIBRARIES

@@ -1,0 +1,40 @@
+"""Fixtures and settings shared by all tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+from collections.abc import Iterator
+
+import hypothesis
+import numpy as np
+import pytest
+
+import portnorm
+
+hypothesis.settings.register_profile("portnorm", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("portnorm")
+
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="torch is not installed"
+)
+needs_mindspore = pytest.mark.skipif(
+    importlib.util.find_spec("mindspore") is None, reason="MindSpore is not installed"
+)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A generator with a fresh seed in every run; PORTNORM_TEST_SEED repeats one."""
+    seed = int(os.environ.get("PORTNORM_TEST_SEED") or random.SystemRandom().getrandbits(32))
+    print(f"PORTNORM_TEST_SEED={seed}")
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(autouse=True)
+def _same_options_after() -> Iterator[None]:
+    """Fail a test that leaves changed options behind."""
+    before = portnorm.get_options()
+    yield
+    assert portnorm.get_options() == before
