@@ -1,9 +1,10 @@
 """torch's `normalize` and MindSpore's `L2Normalize`, each on either framework.
 
-| | torch's function | MindSpore's function |
-|---|---|---|
-| torch tensors     | `portnorm.torch.normalize`, `Normalize`     | `portnorm.torch.l2_normalize`, `L2Normalize` |
-| MindSpore tensors | `portnorm.mindspore.normalize`, `Normalize` | `portnorm.mindspore.l2_normalize`, `L2Normalize` |
+    on                 torch's function              MindSpore's function
+    torch tensors      portnorm.torch.normalize      portnorm.torch.l2_normalize
+    MindSpore tensors  portnorm.mindspore.normalize  portnorm.mindspore.l2_normalize
+
+The layers are called `Normalize` and `L2Normalize`.
 
 Where to find what:
 

@@ -21,7 +21,6 @@ from typing import Any, NoReturn, cast
 
 import mindspore
 from mindspore import Tensor, nn, ops
-from mindspore.common.api import _pynative_executor
 from mindspore.ops._primitive_cache import _get_cache_prim
 
 from portnorm import semantics
@@ -34,6 +33,11 @@ from portnorm.errors import (
     warn_at_user_line,
 )
 from portnorm.options import Parity, get_options, resolve_parity
+
+try:
+    from mindspore.graph.api import _pynative_executor
+except ImportError:  # before MindSpore 2.9
+    from mindspore.common.api import _pynative_executor
 
 __all__ = ["L2Normalize", "Normalize", "l2_normalize", "normalize"]
 
@@ -189,9 +193,7 @@ class L2Normalize(nn.Cell):  # type: ignore[misc]
     L2Normalize(axis=-1, epsilon=0.0001)
     """
 
-    def __init__(
-        self, axis: Any = 0, epsilon: Any = 1e-4, *, parity: Parity | None = None
-    ) -> None:
+    def __init__(self, axis: Any = 0, epsilon: Any = 1e-4, *, parity: Parity | None = None) -> None:
         super().__init__()
         resolve_parity(parity)
         self.axis = semantics.l2_normalize_axis(axis)
@@ -257,9 +259,7 @@ def _plan_l2_normalize(
         semantics.refuse_strict()
     if level == "native":
         return _native_plan(axis, epsilon)
-    return _semantic_plan(
-        semantics.L2NORMALIZE, dtype, shape, 2.0, (axis,), rounded, _target()
-    )
+    return _semantic_plan(semantics.L2NORMALIZE, dtype, shape, 2.0, (axis,), rounded, _target())
 
 
 @functools.lru_cache(maxsize=256)

@@ -11,7 +11,7 @@ import os
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
-from typing import Literal, cast
+from typing import Any, Literal
 
 Parity = Literal["native", "semantic", "strict"]
 UnsupportedP = Literal["warn", "raise", "allow"]
@@ -87,7 +87,9 @@ class set_options:
         self, *, parity: Parity | None = None, unsupported_p: UnsupportedP | None = None
     ) -> None:
         given = {"parity": parity, "unsupported_p": unsupported_p}
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes: dict[str, Any] = {
+            name: value for name, value in given.items() if value is not None
+        }
         self._previous = _current.get()
         _current.set(replace(get_options(), **changes))
 
@@ -117,14 +119,14 @@ def resolve_parity(parity: Parity | None) -> Parity:
 
 @functools.cache
 def _options_of_environment() -> Options:
-    values = {}
+    values: dict[str, Any] = {}
     for name in _ALLOWED:
         variable = f"PORTNORM_{name.upper()}"
         value = os.environ.get(variable)
         if value:
             _check(name, value, variable)
             values[name] = value
-    return Options(**cast("dict[str, Literal]", values))
+    return Options(**values)
 
 
 def _check(option: str, value: object, shown_as: str) -> None:

@@ -140,8 +140,7 @@ def normalize_order(p: object, ndim: int, dim: object) -> float:
             "linalg.vector_norm: Expected a non-complex scalar as the order of norm."
         )
     raise TypeError(
-        "linalg_vector_norm(): argument 'ord' (position 2) must be Number, "
-        f"not {_type_name(p)}"
+        f"linalg_vector_norm(): argument 'ord' (position 2) must be Number, not {_type_name(p)}"
     )
 
 

@@ -154,9 +154,7 @@ class L2Normalize(nn.Module):
     tensor([3.0000e-08, 4.0000e-08])
     """
 
-    def __init__(
-        self, axis: Any = 0, epsilon: Any = 1e-4, *, parity: Parity | None = None
-    ) -> None:
+    def __init__(self, axis: Any = 0, epsilon: Any = 1e-4, *, parity: Parity | None = None) -> None:
         super().__init__()
         resolve_parity(parity)
         self.axis = semantics.l2_normalize_axis(axis)

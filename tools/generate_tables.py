@@ -1,0 +1,176 @@
+"""Fill in the tables of README.md and the migration guide, from the code and both frameworks.
+
+    python tools/generate_tables.py           writes them
+    python tools/generate_tables.py --check   exits 1 where a page is out of date
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end of table -->``; NAME is that of a
+function below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from portnorm import semantics
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").glob("*.md"))]
+_TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def what_goes_wrong() -> str:
+    """The same data through torch's function, MindSpore's, and portnorm's on MindSpore."""
+    headings = [
+        "float32 data, unless noted",
+        "PyTorch: `F.normalize(x, dim=0)`",
+        "MindSpore: `ops.L2Normalize()(x)`",
+        "MindSpore: `portnorm.mindspore.normalize(x, dim=0)`",
+    ]
+    rows = [
+        _values("[1, 2, 3]", [1, 2, 3]),
+        _values("[1e-10, 2e-10, 3e-10]", [1e-10, 2e-10, 3e-10]),
+        _values("[nan, 1, 2]", [np.nan, 1, 2]),
+        _values("float16 [300, 300, 300]", [300, 300, 300], "float16"),
+        _gradients("[0, 0, 0], gradient of the sum", [0, 0, 0]),
+        _embeddings(),
+    ]
+    return _markdown(headings, rows)
+
+
+def signatures() -> str:
+    """What `portnorm.semantics` holds about the two functions."""
+    functions = (semantics.NORMALIZE, semantics.L2NORMALIZE)
+    facts: list[tuple[str, Callable[[semantics.Function], str]]] = [
+        ("call", lambda f: f"`{f.signature}`"),
+        ("default axis", lambda f: str(f.axis)),
+        ("eps is a lower bound of the", lambda f: f.eps_on),
+        ("default eps", lambda f: f"{f.eps:g}"),
+        ("which bounds the norm by", lambda f: f"{f.floor():g}"),
+        ("dtypes", lambda f: ", ".join(sorted(f.dtypes, key=_by_width))),
+    ]
+    headings = ["", *(f"`{f.name}`" for f in functions)]
+    return _markdown(headings, [[name, *map(show, functions)] for name, show in facts])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    table.__name__: table for table in (what_goes_wrong, signatures)
+}
+
+
+def _values(label: str, values: Sequence[float], dtype: str = "float32") -> list[str]:
+    array = np.array(values, dtype)
+    return [label, *(_show(f(array)) for f in _functions())]
+
+
+def _gradients(label: str, values: Sequence[float]) -> list[str]:
+    array = np.array(values, "float32")
+    return [label, *(_show(f(array)) for f in _function_gradients())]
+
+
+def _embeddings() -> list[str]:
+    """How many columns of the sample matrix come out differently than in torch."""
+    array = np.load(ROOT / "portnorm/compare/samples/sentence_embeddings.npy", allow_pickle=False)
+    expected, *others = (f(array).astype("float64") for f in _functions())
+    label = f"{array.shape[0]} sentence embeddings, {array.shape[1]} columns"
+    cells = [label, "the reference"]
+    for result in others:
+        difference = np.abs(result - expected).max(axis=0)
+        changed = int((difference > 1e-5 * np.abs(expected).max(axis=0)).sum())
+        cells.append(f"{changed} columns differ" if changed else "same")
+    return cells
+
+
+def _functions() -> list[Callable[[NDArray[Any]], NDArray[Any]]]:
+    import torch.nn.functional as F
+    from mindspore import Tensor, ops
+    from torch import from_numpy
+
+    import portnorm.mindspore
+
+    return [
+        lambda a: F.normalize(from_numpy(a), dim=0).numpy(),
+        lambda a: ops.L2Normalize()(Tensor(a)).asnumpy(),
+        lambda a: portnorm.mindspore.normalize(Tensor(a), dim=0).asnumpy(),
+    ]
+
+
+def _function_gradients() -> list[Callable[[NDArray[Any]], NDArray[Any]]]:
+    import mindspore
+    import torch
+    import torch.nn.functional as F
+    from mindspore import Tensor, ops
+
+    import portnorm.mindspore
+
+    def of_torch(a: NDArray[Any]) -> NDArray[Any]:
+        x = torch.from_numpy(a).requires_grad_()
+        F.normalize(x, dim=0).sum().backward()
+        return x.grad.numpy()
+
+    def of_mindspore(function: Callable[[Any], Any]) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        return lambda a: mindspore.grad(lambda x: function(x).sum())(Tensor(a)).asnumpy()
+
+    ported = of_mindspore(lambda x: portnorm.mindspore.normalize(x, dim=0))
+    return [of_torch, of_mindspore(ops.L2Normalize()), ported]
+
+
+def _show(array: NDArray[Any]) -> str:
+    return "[" + " ".join(f"{value:.4g}" for value in array) + "]"
+
+
+def _by_width(dtype: str) -> tuple[bool, int, str]:
+    return dtype.startswith("complex"), int(re.sub(r"\D", "", dtype)), dtype
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def filled(text: str) -> str:
+    """Return the text of a page with its tables made afresh."""
+
+    def fill(match: re.Match[str]) -> str:
+        return match[1] + TABLES[match[2]]() + match[3]
+
+    return _TABLE.sub(fill, text)
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        file.write(text)
+    shutil.copymode(path, file.name)
+    os.replace(file.name, path)
+
+
+def main() -> int:
+    """Write or check every page; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if stale")
+    check = parser.parse_args().check
+    stale = []
+    for page in PAGES:
+        old = page.read_text(encoding="utf-8")
+        new = filled(old)
+        if new != old:
+            stale.append(page.relative_to(ROOT))
+            if not check:
+                _write_atomically(page, new)
+    for path in stale:
+        print(f"{'out of date' if check else 'written'}: {path}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
