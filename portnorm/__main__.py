@@ -1,0 +1,5 @@
+"""`python -m portnorm`."""
+
+from portnorm.cli import main
+
+raise SystemExit(main())

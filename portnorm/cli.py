@@ -1,0 +1,194 @@
+"""The command `portnorm`.
+
+Exit codes of `portnorm compare`: 0 the two functions agree, 1 they differ, 2 bad usage or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from portnorm import __version__
+from portnorm.errors import PortnormError
+from portnorm.semantics import L2NORMALIZE, NORMALIZE
+
+if TYPE_CHECKING:
+    from portnorm.compare import Comparison
+    from portnorm.compare.readers import Source
+
+AGREE, DIFFER, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+_REFUSALS = (IndexError, RuntimeError, TypeError, ValueError)
+"""What the two functions raise for arguments that they do not take."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line; `--help` has the usage."""
+        self.exit(BAD_INPUT, f"{self.prog}: {_one_line(message)}\n")
+
+
+class _BadInputError(Exception):
+    """What to say of it, in one line."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Args:
+        argv: the arguments; None takes those of the process.
+
+    Raises:
+        SystemExit: after --help and --version, and for arguments that cannot be parsed.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except (_BadInputError, PortnormError, OSError, MemoryError) as error:
+        if isinstance(error, BrokenPipeError):
+            return _reader_has_gone()
+        print(f"portnorm: {_one_line(str(error) or type(error).__name__)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="portnorm",
+        description="torch's normalize and MindSpore's L2Normalize, each on either framework.",
+    )
+    parser.add_argument("--version", action="version", version=f"portnorm {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_compare(commands)
+    return parser
+
+
+def _add_compare(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="show how the two functions differ on your data",
+        description="Show how the values and gradients of torch.nn.functional.normalize and "
+        "mindspore.ops.L2Normalize differ on arrays in files, or on samples without a FILE.",
+        epilog="Exit codes: 0 the functions agree, 1 they differ, 2 bad usage or input.",
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help=".npy, .npz or .safetensors")
+    parser.add_argument("--key", metavar="NAME", help="the array to take of a file with several")
+    parser.add_argument(
+        "--dim",
+        "--axis",
+        type=int,
+        metavar="N",
+        help=f"run both functions along it (default {NORMALIZE.axis}, 0 for a single vector)",
+    )
+    parser.add_argument("--p", type=float, default=2.0, help="of normalize (default %(default)s)")
+    parser.add_argument(
+        "--eps", type=float, default=NORMALIZE.eps, help="of normalize (default %(default)s)"
+    )
+    parser.add_argument(
+        "--epsilon",
+        type=float,
+        default=L2NORMALIZE.eps,
+        help="of L2Normalize (default %(default)s)",
+    )
+    parser.add_argument("--dtype", choices=sorted(L2NORMALIZE.dtypes), help="convert to it first")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_compare)
+
+
+# --- portnorm compare -----------------------------------------------------------------------------
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    with _needs_tools(), contextlib.ExitStack() as stack:
+        from portnorm.compare import render
+
+        sources = list(_sources(arguments, stack))
+        _check(sources, arguments)
+        comparisons = _comparisons(sources, arguments)
+        agree = _print_json(comparisons) if arguments.json else render.show(comparisons)
+        return AGREE if agree else DIFFER
+
+
+@contextlib.contextmanager
+def _needs_tools() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("numpy", "rich"):
+            raise
+        raise _BadInputError(
+            f"`portnorm compare` needs {error.name}: pip install 'portnorm[tools]'"
+        ) from error
+
+
+def _sources(
+    arguments: argparse.Namespace, stack: contextlib.ExitStack
+) -> Iterator[tuple[Source, int | None]]:
+    """Yield the arrays, each with the dim to take."""
+    from portnorm.compare.readers import open_array
+    from portnorm.compare.samples import samples
+
+    defaults = (NORMALIZE.axis, L2NORMALIZE.axis)
+    for path in arguments.files:
+        yield stack.enter_context(open_array(path, arguments.key)), arguments.dim
+    if not arguments.files:
+        if arguments.key is not None:
+            raise _BadInputError("--key needs a FILE")
+        for sample in samples():
+            dims = defaults if arguments.dim is None else (arguments.dim,)
+            for dim in dims if len(sample.shape) > 1 else (0,):
+                yield sample, dim
+
+
+def _check(sources: list[tuple[Source, int | None]], arguments: argparse.Namespace) -> None:
+    """Find what is wrong with any of the arrays before work starts on the first."""
+    from portnorm.compare import plan
+
+    for source, dim in sources:
+        try:
+            plan(source, dim=dim, **_settings(arguments))
+        except _REFUSALS as error:
+            raise _BadInputError(f"{source.name}: {error}") from error
+        if 0 in source.shape:
+            raise _BadInputError(f"{source.name}: expected data, found an array of {source.shape}")
+
+
+def _comparisons(
+    sources: list[tuple[Source, int | None]], arguments: argparse.Namespace
+) -> Iterator[Comparison]:
+    from portnorm.compare import compare, render
+
+    for source, dim in sources:
+        with render.progress_bar() as progress:  # gone before anything is printed
+            comparison = compare(source, dim=dim, progress=progress, **_settings(arguments))
+        yield comparison
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("p", "eps", "epsilon", "dtype")}
+
+
+def _print_json(comparisons: Iterator[Comparison]) -> bool:
+    found = [comparison.to_dict() for comparison in comparisons]
+    print(json.dumps({"portnorm": __version__, "comparisons": found}, allow_nan=False, indent=2))
+    return all(comparison["agrees"] for comparison in found)
+
+
+# --- one line on stderr ---------------------------------------------------------------------------
+
+
+def _one_line(text: str) -> str:
+    """Names in messages come from files: keep them from steering the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+
+
+def _reader_has_gone() -> int:
+    """Stop quietly, as in `portnorm compare | head`; Python flushes stdout once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return DIFFER

@@ -1,0 +1,218 @@
+"""The findings as text: plain lines, and the same lines in colour on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from portnorm.compare.measure import Head, gradient_tolerance, values_tolerance
+from portnorm.semantics import L2NORMALIZE, NORMALIZE
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from portnorm.compare import Comparison
+    from portnorm.compare.measure import Progress
+
+_LABEL = 14
+_WIDEST = 100
+_PATIENCE = 1.0
+_DIGITS = {"float16": 5, "float32": 9, "float64": 17}
+
+
+_OWN_GRADIENT = (
+    "MindSpore's own gradient is not that: below the floor it divides by epsilon, not by its root."
+)
+
+
+class Line(NamedTuple):
+    """One line of output: a label, a text, and the style of the text in rich's words."""
+
+    label: str
+    text: str
+    style: str = ""
+
+
+def plain(comparison: Comparison, width: int) -> list[str]:
+    """Return the lines of one comparison without colour."""
+    return [f"{line.label:<{_LABEL}}{line.text}".rstrip() for line in lines(comparison, width)]
+
+
+def lines(comparison: Comparison, width: int) -> Iterator[Line]:
+    """Yield the lines of one comparison."""
+    yield Line(f"{_printable(comparison.name)}", "")
+    for label, text in [*_what(comparison), *_heads(comparison), *_differences(comparison)]:
+        yield from _wrap(label, text, width)
+    finding = comparison.finding
+    style = "green" if comparison.agrees else "bold red"
+    yield from _wrap("verdict", f"{finding[0].upper()}{finding[1:]}.", width, style)
+    if not comparison.agrees:
+        yield Line("on MindSpore", comparison.calls["mindspore"], "bold")
+        yield Line("on torch", comparison.calls["torch"], "bold")
+
+
+def _what(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    given = comparison.settings
+    by = comparison.computed_by
+    yield (
+        "array",
+        f"{given.dtype} {comparison.shape}: {_count(comparison.vectors, 'vector')} of "
+        f"{_count(comparison.length, 'value')} along dim {given.dim} "
+        f"(normalize's default is dim {NORMALIZE.axis}, L2Normalize's axis {L2NORMALIZE.axis})",
+    )
+    yield "normalize", f"p={given.p}, eps={given.eps}; computed by {by['normalize']}"
+    yield "L2Normalize", f"epsilon={given.epsilon}; computed by {by['l2_normalize']}"
+
+
+def _heads(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    found = comparison.measurement
+    heads = [found.first] if found.first else []
+    if found.worst and (found.worst.head.gradient or found.worst.vector != 0):
+        heads.append(found.worst.head)
+    for head in heads:
+        a, b = _values(head, comparison.settings.dtype)
+        position = f"vector {comparison.position(head.vector)}"
+        yield (f"gradient of {position}" if head.gradient else position), ""
+        yield "  normalize", a
+        yield "  L2Normalize", b
+
+
+def _values(head: Head, dtype: str) -> tuple[str, str]:
+    """Return both values with as few digits as show the difference, if there is one to show."""
+    both = head.normalize, head.l2_normalize
+    most = _DIGITS[dtype] if head.changed else 4
+    for digits in range(4, most + 1):
+        a, b = (_format(values, digits, head.length) for values in both)
+        if a != b:
+            return a, b
+    a, b = (_format(values, 4, head.length) for values in both)
+    return a, b
+
+
+def _format(values: Sequence[float], digits: int, length: int) -> str:
+    shown = " ".join(f"{value:.{digits}g}" for value in values)
+    return f"[{shown} ...]" if length > len(values) else f"[{shown}]"
+
+
+def _differences(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    found, given = comparison.measurement, comparison.settings
+    counts = found.counts
+    lower, upper = sorted(given.floors)
+    yield (
+        "norms",
+        f"{counts['zero']} zero, {counts['below_both']} below both floors, {counts['between']} "
+        f"between the floors {lower:.4g} and {upper:.4g}, {counts['above_both']} above both, "
+        f"{counts['not_finite']} not finite",
+    )
+    yield (
+        "values",
+        f"up to {_ulp(found.ulp)} apart, {found.relative:.2g} relative; "
+        f"{_changes(found.values_changed, comparison.vectors)} "
+        f"by more than {values_tolerance(comparison.length)} ULP",
+    )
+    tolerance = gradient_tolerance(comparison.length, given.dtype)
+    yield (
+        "gradients",
+        f"up to {found.gradient_relative:.2g} relative apart; "
+        f"{_changes(found.gradients_changed, found.gradients_measured)} by more than "
+        f"{tolerance:.2g}; gradient on {found.gradients_measured} of "
+        f"{_count(comparison.vectors, 'vector')}, cotangent of seed {given.seed}",
+    )
+    if not comparison.own_gradient:
+        by = comparison.computed_by["l2_normalize_gradient"]
+        yield "", f"L2Normalize's by {by}: the derivative of its formula. {_OWN_GRADIENT}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _changes(changed: int, of: int) -> str:
+    return f"{changed} of {of} {'changes' if changed == 1 else 'change'}"
+
+
+def _ulp(ulp: float) -> str:
+    return "infinitely many ULP (NaN in one only)" if math.isinf(ulp) else f"{ulp} ULP"
+
+
+def _wrap(label: str, text: str, width: int, style: str = "") -> Iterator[Line]:
+    wrapped = textwrap.wrap(text, max(width - _LABEL, 20), break_on_hyphens=False)
+    for line in wrapped or [""]:
+        yield Line(label, line, style)
+        label = ""
+
+
+def _printable(text: str) -> str:
+    """Names come from files: keep them to one line, and from steering the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+# --- terminal -------------------------------------------------------------------------------------
+
+
+def show(comparisons: Iterable[Comparison]) -> bool:
+    """Print comparisons as they come; in colour on a terminal that wants it.
+
+    Returns:
+        Whether the functions agree on all of them.
+
+    Raises:
+        ImportError: rich is not installed.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    # rich keeps bold under NO_COLOR; without a colour system it writes no escape codes at all.
+    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    console = Console(color_system=system, highlight=False)
+    agree = True
+    for rank, comparison in enumerate(comparisons):
+        if rank:
+            console.print()
+        for line in lines(comparison, min(console.width, _WIDEST)):
+            console.print(_styled(line, Text), soft_wrap=True)
+        agree &= comparison.agrees
+    return agree
+
+
+def _styled(line: Line, text: type[Text]) -> Text:
+    label = f"{line.label:<{_LABEL}}" if line.text else line.label
+    return text.assemble((label, "dim" if line.text else "bold"), (line.text, line.style))
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Progress | None]:
+    """Yield a function that shows progress on stderr, or None where that is no terminal.
+
+    The bar appears after a second of work, and goes when all is done.
+
+    Raises:
+        ImportError: rich is not installed.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    bar = Bar(console=Console(stderr=True), transient=True)
+    task = bar.add_task("")
+    started: float | None = None
+
+    def update(what: str, done: int, total: int) -> None:
+        nonlocal started
+        started = started or time.monotonic()
+        if time.monotonic() - started > _PATIENCE:
+            bar.start()
+        bar.update(task, description=what, completed=done, total=total)
+
+    try:
+        yield update
+    finally:
+        bar.stop()

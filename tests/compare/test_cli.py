@@ -1,0 +1,354 @@
+"""The command: what it prints, its exit codes, and what it does not import."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from conftest import needs_mindspore, needs_torch
+from safetensors.numpy import save_file
+
+import portnorm
+from portnorm import cli
+from portnorm.compare import measure
+
+ROOT = Path(portnorm.__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def saved(path: Path, array: object) -> str:
+    np.save(path, np.asarray(array))
+    return str(path)
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """Return the one line with which the command refuses."""
+    try:
+        code = cli.main(["compare", *argv])
+    except SystemExit as error:
+        code = error.code
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    return err.strip()
+
+
+def run(*arguments: str, blocked: str = "", folder: Path | None = None) -> tuple[int, str, str]:
+    """Run `python -m portnorm` in a process of its own, with some modules not to be found."""
+    path = [str(ROOT)]
+    if blocked:
+        assert folder is not None
+        (folder / "sitecustomize.py").write_text(BLOCKER.format(blocked=blocked.split()))
+        path.insert(0, str(folder))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "portnorm", *arguments],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+BLOCKER = """
+import sys
+
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+# --- results --------------------------------------------------------------------------------------
+
+
+@needs_torch
+@needs_mindspore
+def test_without_a_file_the_samples_are_compared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(measure, "GRADIENT_STEPS", 10**6)  # the default takes seconds
+    assert cli.main(["compare"]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    sections = out.split("\n\n")
+    assert [section.splitlines()[0] for section in sections] == [
+        "[1, 2, 3]",
+        "[1e-10, 2e-10, 3e-10]",
+        "sentence_embeddings.npy",
+        "sentence_embeddings.npy",
+    ]
+    assert "[1e-08 2e-08 3e-08]" in sections[1]
+    assert "On this data the two functions agree to 0 ULP." in sections[0]
+    assert "On this data the two functions agree to" in sections[2]
+    assert "3 of 384 vectors change; worst vector 223" in " ".join(sections[3].split())
+    assert max(map(len, out.splitlines())) <= 80
+    assert "\x1b" not in out
+
+
+@needs_torch
+@needs_mindspore
+def test_exit_codes_tell_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = saved(tmp_path / "good.npy", np.float32([[1, 2], [3, 4]]))
+    bad = saved(tmp_path / "bad.npy", np.float32([[1, 2], [0, 4e-9]]))
+    assert cli.main(["compare", good]) == 0
+    assert "agree to" in capsys.readouterr().out
+    assert cli.main(["compare", bad]) == 1
+    out = capsys.readouterr().out
+    assert "1 of 2 vectors change; worst vector 1 (norm 4e-09)." in out
+    assert "\non MindSpore  portnorm.mindspore.normalize(x, dim=1)\n" in out
+    assert "\non torch      portnorm.torch.L2Normalize(axis=1)(x)\n" in out
+    assert cli.main(["compare", bad, good]) == 1
+    assert cli.main(["compare", bad, "--epsilon", "1e-18"]) == 0
+
+
+@needs_torch
+@needs_mindspore
+def test_options_reach_the_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "a.npz", x=np.eye(3), y=np.arange(1, 7).reshape(2, 3))
+    path = str(tmp_path / "a.npz")
+    options = "--key y --axis -2 --p 3 --eps 1e-6 --epsilon 0.25 --dtype float64 --json"
+    assert cli.main(["compare", path, *options.split()]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["portnorm"] == portnorm.__version__
+    (found,) = report["comparisons"]
+    assert found["name"] == f"{path}[y]"
+    assert found["settings"] == {
+        "dim": 0,
+        "p": 3.0,
+        "eps": 1e-6,
+        "epsilon": 0.25,
+        "dtype": "float64",
+        "seed": 0,
+    }
+    assert "p=3.0, dim=0, eps=1e-06" in found["verdict"]
+
+
+@needs_torch
+@needs_mindspore
+def test_json_has_no_literals_that_json_has_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(tmp_path / "a.npy", np.float32([[np.nan, np.inf], [0, 0]]))
+    assert cli.main(["compare", path, path, "--p", "inf", "--json"]) == 1
+    report = json.loads(capsys.readouterr().out, parse_constant=lambda name: 1 / 0)
+    assert len(report["comparisons"]) == 2
+
+
+@needs_torch
+@needs_mindspore
+def test_no_color_writes_no_escape_codes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "a.npy", np.float32([1, 2]))
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what a terminal would get
+    monkeypatch.setenv("TERM", "xterm")
+    cli.main(["compare", path])
+    assert "\x1b[" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    cli.main(["compare", path])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@needs_torch
+@needs_mindspore
+def test_bfloat16_is_compared_once_converted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.safetensors"
+    save_file({"x": np.ones((2, 3), ml_dtypes.bfloat16)}, path)
+    assert "found bfloat16; convert with --dtype float32" in refused(capsys, str(path))
+    assert cli.main(["compare", str(path), "--dtype", "float32"]) == 0
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@needs_torch
+@needs_mindspore
+def test_progress_is_shown_after_a_while_and_gone_before_the_result(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from portnorm.compare import render
+
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    path = saved(tmp_path / "a.npy", np.float32([[1, 2]]))
+    monkeypatch.setattr(render, "_PATIENCE", 1e9)
+    cli.main(["compare", path])
+    assert "%" not in terminal.getvalue()
+    terminal.truncate(0)
+    monkeypatch.setattr(render, "_PATIENCE", -1)
+    cli.main(["compare", path])
+    erased = "\x1b[2K"
+    progress, result = terminal.getvalue().rsplit(erased, 1)
+    assert "gradients" in progress
+    assert path not in progress
+    assert path in result
+    assert "verdict" in result
+
+
+@needs_torch
+@needs_mindspore
+def test_no_progress_is_shown_where_stderr_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from portnorm.compare import render
+
+    monkeypatch.setattr(render, "_PATIENCE", -1)
+    cli.main(["compare", saved(tmp_path / "a.npy", np.float32([[1, 2]]))])
+    assert capsys.readouterr().err == ""
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "message"),
+    [
+        (np.arange(6).reshape(2, 3), "", "found int64; convert with --dtype float32"),
+        (np.ones(3, np.complex64), "--dtype float32", "found complex64"),
+        (np.array(["a", "b"]), "", "found str"),
+        (np.array(["2020-01-01"], "M8[D]"), "--dtype float32", "found datetime64"),
+        (np.zeros(2, [("a", "f4")]), "", "found void"),
+        (np.array([{}, []], object), "", "pickled data is not read"),
+        (np.float32(3), "", "one dim or more"),
+        (np.ones((0, 3), np.float32), "", "expected data, found an array of (0, 3)"),
+        (np.ones((3, 0), np.float32), "--p inf", "cannot compute the inf norm"),
+        (
+            np.ones((2, 3), np.float32),
+            "--dim 2",
+            "Dimension out of range (expected to be in range of [-2, 1], but got 2)",
+        ),
+        (np.ones(3, np.float32), "--axis 1", "(expected to be in range of [-1, 0], but got 1)"),
+        (np.ones(3, np.float32), "--epsilon 0", "'epsilon' can not be zero"),
+        (np.ones(3, np.float16), "--eps 1e9", "without overflow"),
+        (np.ones(3, np.float32), "--key x", "drop --key"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    array: np.ndarray,
+    options: str,
+    message: str,
+) -> None:
+    path = saved(tmp_path / "a.npy", array)
+    line = refused(capsys, path, *options.split())
+    assert line.startswith(f"portnorm: {path}: ")
+    assert message in line
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--dim x", "--dim 1.5", "--p two", "--dtype int8", "--dtype bfloat16", "--nothing", "--key a"],
+)
+def test_bad_usage_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], options: str) -> None:
+    assert refused(capsys, *options.split()).startswith("portnorm")
+
+
+def test_a_bad_file_stops_the_command_before_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = saved(tmp_path / "good.npy", np.ones(3))
+    for bad in (saved(tmp_path / "bad.npy", np.arange(3)), str(tmp_path / "none.npy")):
+        assert bad in refused(capsys, good, bad)
+
+
+def test_names_in_refusals_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    line = refused(capsys, "odd\x1b[31m\nname.npy")
+    assert r"odd\x1b[31m name.npy" in line
+
+
+def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main([])
+    assert caught.value.code == 2
+    assert "COMMAND" in capsys.readouterr().err
+
+
+# --- processes ------------------------------------------------------------------------------------
+
+
+def test_help_and_version_import_neither_frameworks_nor_tools(tmp_path: Path) -> None:
+    heavy = "torch mindspore rich numpy safetensors"
+    for option, expected in [("--version", f"portnorm {portnorm.__version__}"), ("-h", "compare")]:
+        code, out, err = run(option, blocked=heavy, folder=tmp_path)
+        assert (code, err) == (0, "")
+        assert expected in out
+    code, out, _ = run("compare", "--help", blocked=heavy, folder=tmp_path)
+    assert code == 0
+    assert "usage: portnorm compare" in out
+
+
+@pytest.mark.parametrize("missing", ["rich", "numpy"])
+def test_missing_tools_are_named(tmp_path: Path, missing: str) -> None:
+    path = saved(tmp_path / "a.npy", np.ones(3))
+    code, out, err = run("compare", path, blocked=missing, folder=tmp_path)
+    line = f"portnorm: `portnorm compare` needs {missing}: pip install 'portnorm[tools]'\n"
+    assert (code, out, err) == (2, "", line)
+
+
+def test_without_a_framework_it_says_what_to_install(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.npy", np.ones(3))
+    code, out, err = run("compare", path, blocked="torch mindspore", folder=tmp_path)
+    assert (code, out) == (2, "")
+    assert err == (
+        "portnorm: torch is not installed and MindSpore is not installed; one of them is "
+        "needed: pip install 'portnorm[torch]' or pip install 'portnorm[mindspore]'\n"
+    )
+
+
+@needs_torch
+def test_torch_alone_computes_both_functions(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.npy", np.float32([[3, 4], [6, 8]]))
+    code, out, err = run("compare", path, blocked="mindspore", folder=tmp_path)
+    assert (code, err) == (0, "")
+    out = " ".join(out.split())
+    assert "computed by torch 2" in out
+    assert "computed by portnorm on torch 2" in out
+    assert "(MindSpore is not installed)" in out
+    assert "the derivative of its formula" in out
+
+
+@needs_mindspore
+def test_mindspore_alone_computes_both_functions(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.npy", np.float32([[1e-10, 2e-10, 3e-10]]))
+    code, out, _ = run("compare", path, "--p", "3", blocked="torch", folder=tmp_path)
+    out = " ".join(out.split())
+    assert code == 1
+    assert "computed by MindSpore 2" in out
+    assert "computed by portnorm on MindSpore 2" in out
+    assert "(torch is not installed)" in out
+    assert "[0.3029 0.6057 0.9086]" in out
+    assert "[1e-08 2e-08 3e-08]" in out
+    assert {entry.name for entry in tmp_path.iterdir()} <= {
+        "a.npy",
+        "sitecustomize.py",
+        "__pycache__",
+    }

@@ -1,0 +1,363 @@
+"""Classes, differences and the choice of vectors, with functions made for the purpose."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from portnorm.compare import measure as measuring
+from portnorm.compare import open_array, plan
+from portnorm.compare.functions import Array, Computation
+from portnorm.compare.measure import (
+    Measurement,
+    classify,
+    gradient_tolerance,
+    measure_array,
+    values_tolerance,
+    vector_norms,
+)
+from portnorm.compare.readers import ArraySource
+
+DTYPES = ("float16", "float32", "float64")
+
+
+def computation(
+    values: Callable[[Array], Array] = lambda x: x,
+    vjp: Callable[[Array, Array], Array] = lambda x, g: g,
+    own: bool = False,
+) -> Computation:
+    return Computation("a test", values, vjp, own)
+
+
+def measured(
+    x: Array, other: Computation, *, one: Computation | None = None, **arguments: object
+) -> Measurement:
+    source = ArraySource(x)
+    settings = plan(source, **arguments)  # type: ignore[arg-type]
+    return measure_array(source, settings, one or computation(), other, other)
+
+
+def up(x: Array, steps: int) -> Array:
+    """Move each positive number up by as many ULP."""
+    return (x.view(f"i{x.dtype.itemsize}") + steps).view(x.dtype)
+
+
+# --- norms and classes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [2.0, 1.0, 3.0, 0.5, 0.0, -1.0, math.inf, -math.inf])
+@pytest.mark.parametrize("exponent", [-300, 0, 290])
+def test_norms_neither_overflow_nor_underflow(p: float, exponent: int) -> None:
+    x = np.array([3.0, -4.0, 12.0])
+    size = 10.0**exponent
+    expected = np.linalg.norm(x, p) * (1 if p == 0 else size)
+    found = vector_norms((x * size).reshape(1, 3, 1), p)
+    assert found.shape == (1, 1)
+    assert found[0, 0] == pytest.approx(expected, rel=1e-13)
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_vectors_are_counted_by_class(dtype: str, dim: int) -> None:
+    rows = {
+        "zero": [[0, 0], [0, -0.0]],
+        "below_both": [[1e-13, 0], [3e-13, 4e-13], [1e-40, 0]],
+        "between": [[2e-12, 0], [1e-10, 2e-10], [0.003, 0.004], [0, 0.0099]],
+        "above_both": [[0.02, 0], [1, 2], [1e30, 1e30], [0.008, 0.008], [3, 4]],
+        "not_finite": [[math.inf, 0], [math.nan, 1e-20], [-math.inf, math.nan]],
+    }
+    x = np.array([*itertools.chain(*rows.values())], dtype)
+    found = measured(x if dim == 1 else x.T, computation(), dim=dim)
+    assert found.counts == {name: len(vectors) for name, vectors in rows.items()}
+
+
+def test_classes_follow_eps_epsilon_and_p() -> None:
+    x = np.array([[0.6, 0.6]])
+    source = ArraySource(x)
+
+    def name(**arguments: float) -> str:
+        code = int(classify(x[:, :, None], plan(source, **arguments))[0][0, 0])  # type: ignore[arg-type]
+        return measuring.CLASSES[code]
+
+    assert name() == "above_both"
+    assert name(eps=0.84) == "above_both"
+    assert name(eps=0.85) == "between"
+    assert name(eps=0.65, p=math.inf) == "between"
+    assert name(epsilon=0.71) == "above_both"
+    assert name(epsilon=0.73) == "between"
+    assert name(epsilon=0.73, eps=0.85) == "below_both"
+
+
+def test_float16_rounds_epsilon_as_the_functions_do() -> None:
+    settings = plan(ArraySource(np.ones((1, 2), np.float16)))
+    assert settings.floors == (0.0, math.sqrt(float(np.float16(np.float32(1e-4)))))
+
+
+# --- the rule for values --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 5, 64])
+def test_a_planted_difference_counts_only_beyond_the_tolerance(dtype: str, n: int) -> None:
+    x = np.ones((6, n), dtype)
+
+    def moved(steps: int) -> Computation:
+        def values(block: Array) -> Array:
+            result = block.copy()
+            result[3, n - 1, 0] = up(result[3, n - 1 :, 0], steps)[0]
+            return result
+
+        return computation(values)
+
+    within = measured(x, moved(values_tolerance(n)))
+    assert (within.ulp, within.values_changed, within.worst) == (values_tolerance(n), 0, None)
+    beyond = measured(x, moved(values_tolerance(n) + 1))
+    assert (beyond.ulp, beyond.values_changed, beyond.changed) == (values_tolerance(n) + 1, 1, 1)
+    assert beyond.worst is not None
+    assert (beyond.worst.vector, beyond.worst.difference) == (3, values_tolerance(n) + 1)
+    assert beyond.worst.norm == pytest.approx(math.sqrt(n))
+    assert beyond.relative == pytest.approx(
+        (values_tolerance(n) + 1) * np.finfo(dtype).eps, rel=0.1
+    )
+
+
+def test_nan_in_one_only_is_a_change_and_nan_in_both_is_none() -> None:
+    x = np.array([[1.0, math.nan], [1.0, 2.0]])
+    assert measured(x, computation()).changed == 0
+    found = measured(x, computation(np.nan_to_num))
+    assert (found.ulp, found.relative, found.values_changed) == (math.inf, math.inf, 1)
+    assert found.worst is not None
+    assert found.worst.vector == 0
+
+
+def test_zeros_of_either_sign_agree() -> None:
+    x = np.array([[0.0, 1.0]])
+    assert measured(x, computation(lambda block: -block * (block == 0) + block)).ulp == 0
+    assert measured(-x, computation(lambda block: block + 0.0)).ulp == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rounding_alone_never_changes_a_vector(dtype: str, rng: np.random.Generator) -> None:
+    """Left-to-right sums in the dtype on both sides, one of them from the other end."""
+
+    def forward(x: Array) -> Array:
+        total = np.zeros_like(x[:, 0])
+        for j in range(x.shape[1]):
+            total = total + x[:, j] * x[:, j]
+        return x / np.sqrt(total)[:, None]
+
+    def backward(x: Array) -> Array:
+        return forward(x[:, ::-1])[:, ::-1]
+
+    for n in (1, 2, 30, 200):
+        x = rng.uniform(0.1, 2, (50, n)).astype(dtype)
+        found = measured(x, computation(backward), one=computation(forward))
+        assert found.values_changed == 0
+        assert n < 30 or found.ulp > 0
+
+
+# --- the rule for gradients -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_planted_gradient_counts_only_beyond_the_tolerance(dtype: str) -> None:
+    n, scale = 4, 4.0
+    x = np.full((5, n), scale / 2, dtype)  # of norm 4, a power of two
+
+    def off_by(share: float) -> Computation:
+        def vjp(block: Array, g: Array) -> Array:
+            result = np.zeros(g.shape)
+            unit = np.linalg.norm(g[2].astype(np.float64)) / scale
+            result[2, 1, 0] = share * gradient_tolerance(n, dtype) * unit
+            return result
+
+        return computation(vjp=vjp)
+
+    none = computation(vjp=lambda block, g: np.zeros(g.shape))
+    assert measured(x, off_by(0.999), one=none).changed == 0
+    found = measured(x, off_by(1.001), one=none)
+    assert (found.values_changed, found.gradients_changed, found.changed) == (0, 1, 1)
+    assert found.worst is not None
+    assert found.worst.head.gradient
+    assert (found.worst.vector, found.worst.norm) == (2, scale)
+
+
+def test_the_unit_of_a_gradient_below_eps_is_that_of_eps() -> None:
+    x = np.array([[1e-20, 0.0]])
+    one = computation(vjp=lambda block, g: g / 1e-12)
+    two = computation(vjp=lambda block, g: g / 1e-2)
+    found = measured(x, two, one=one)
+    assert found.gradients_changed == 1
+    assert 0.5 < found.gradient_relative <= 1
+
+
+def test_nan_in_one_gradient_only_is_a_change() -> None:
+    x = np.ones((3, 2))
+
+    def with_nan(block: Array, g: Array) -> Array:
+        result = g.copy()
+        result[1, 0, 0] = math.nan
+        return result
+
+    found = measured(x, computation(vjp=with_nan))
+    assert (found.gradient_relative, found.gradients_changed) == (math.inf, 1)
+    both = measured(x, computation(vjp=with_nan), one=computation(vjp=with_nan))
+    assert (both.gradient_relative, both.gradients_changed) == (0, 0)
+
+
+def test_a_vector_with_both_differences_is_counted_once() -> None:
+    x = np.ones((3, 2))
+
+    def other(block: Array) -> Array:
+        result = block.copy()
+        result[1] *= 2
+        return result
+
+    def other_vjp(block: Array, g: Array) -> Array:
+        result = g.copy()
+        result[1:] *= 2
+        return result
+
+    found = measured(x, computation(other, other_vjp))
+    assert (found.values_changed, found.gradients_changed, found.changed) == (1, 2, 2)
+    assert found.worst is not None
+    assert not found.worst.head.gradient
+
+
+def test_the_cotangent_follows_the_seed() -> None:
+    seen: list[Array] = []
+
+    def vjp(block: Array, g: Array) -> Array:
+        seen.append(g)
+        return g
+
+    x = np.ones((2, 3))
+    for seed in (1, 1, 2):
+        measured(x, computation(), one=computation(vjp=vjp), seed=seed)
+    assert np.array_equal(seen[0], seen[1])
+    assert not np.array_equal(seen[0], seen[2])
+
+
+# --- which gradients are measured -----------------------------------------------------------------
+
+
+def gradients_of(x: Array, quota: int, monkeypatch: pytest.MonkeyPatch, **other: int) -> list[int]:
+    """Return the vectors whose gradients are measured, told apart by their last elements."""
+    monkeypatch.setattr(measuring, "GRADIENT_STEPS", quota * x.shape[1] ** 2)
+    seen: set[float] = set()
+
+    def vjp(block: Array, g: Array) -> Array:
+        seen.update(block[:, -1, 0].tolist())
+        return g
+
+    source = ArraySource(x)
+    one, two = computation(vjp=vjp), computation(own=True)
+    found = measure_array(source, plan(source), one, two, two, **other)
+    assert found.gradients_measured == len(seen)
+    return [vector for vector in range(len(x)) if x[vector, -1] in seen]
+
+
+def numbered(vectors: int, classes: dict[int, float]) -> Array:
+    x = np.ones((vectors, 2))
+    x[:, 1] = np.arange(vectors)
+    for vector, value in classes.items():
+        x[vector, 0] = value
+    return x
+
+
+def test_all_gradients_are_measured_where_the_budget_allows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert gradients_of(numbered(7, {3: math.inf}), 7, monkeypatch) == list(range(7))
+
+
+def test_other_gradients_are_spread_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gradients_of(numbered(101, {}), 5, monkeypatch) == [0, 25, 50, 75, 100]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2**20])
+def test_special_vectors_go_first_and_their_classes_take_turns(
+    monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    special = dict.fromkeys(range(300, 390), math.inf) | {700: math.nan}
+    found = gradients_of(numbered(1000, special), 20, monkeypatch, block_bytes=block_bytes)
+    assert found == list(range(300, 320))
+    x = numbered(1000, special)
+    x[500:510] *= 1e-6  # between the floors
+    found = gradients_of(x, 6, monkeypatch, block_bytes=block_bytes)
+    assert found == [300, 301, 302, 500, 501, 502]
+    found = gradients_of(numbered(1000, {400: math.inf}), 3, monkeypatch, block_bytes=block_bytes)
+    assert found == [0, 400, 999]
+
+
+def test_one_gradient_is_measured_at_the_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "GRADIENT_STEPS", 1)
+    found = measured(np.ones((9, 50)), computation(own=True))
+    assert found.gradients_measured == 1
+
+
+# --- streaming ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0,), (2, 0, 3)])
+def test_arrays_without_values_agree(shape: tuple[int, ...]) -> None:
+    found = measured(np.ones(shape), computation(), dim=0 if len(shape) == 1 else 1)
+    assert (found.changed, found.ulp, found.first, found.worst) == (0, 0, None, None)
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 5), (5, 1)])
+def test_single_vectors_and_elements_are_measured(shape: tuple[int, ...]) -> None:
+    found = measured(np.ones(shape), computation())
+    assert found.gradients_measured == math.prod(shape) // shape[-1]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, dim: int, order: str) -> None:
+    path = tmp_path / "large.npy"
+    shape = (2048, 2048)
+    array = np.lib.format.open_memmap(path, "w+", np.float32, shape, fortran_order=order == "F")
+    array[...] = 1
+    del array
+    block_bytes = 2**18
+    with open_array(str(path)) as source:
+        settings = replace(plan(source), dim=dim)
+        tracemalloc.start()
+        try:
+            measure_array(
+                source,
+                settings,
+                computation(),
+                computation(),
+                computation(),
+                block_bytes=block_bytes,
+            )
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < path.stat().st_size / 2
+
+
+def test_progress_ends_at_the_number_of_vectors() -> None:
+    source = ArraySource(np.ones((10, 4)))
+    calls: list[tuple[str, int, int]] = []
+    one = computation()
+    measure_array(
+        source,
+        plan(source),
+        one,
+        one,
+        one,
+        block_bytes=64,
+        progress=lambda *call: calls.append(call),
+    )
+    assert ("values", 10, 10) in calls
+    assert calls[-1] == ("gradients", 10, 10)
+    assert len(calls) > 6

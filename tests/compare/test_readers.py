@@ -1,0 +1,269 @@
+"""Arrays in files: what is read, and what is refused in one line."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save_file
+
+from portnorm.compare import readers
+from portnorm.compare.readers import Source, UnreadableError, open_array
+
+ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+
+
+def everything(source: Source) -> np.ndarray:
+    return source.read(tuple(slice(0, size) for size in source.shape), source.dtype)
+
+
+def save_npy(path: Path, array: np.ndarray) -> Path:
+    np.save(path, array)
+    return path
+
+
+def save_npz(path: Path, array: np.ndarray) -> Path:
+    np.savez(path, only=array)
+    return path
+
+
+def save_npz_compressed(path: Path, array: np.ndarray) -> Path:
+    np.savez_compressed(path, only=array)
+    return path
+
+
+def save_safetensors(path: Path, array: np.ndarray) -> Path:
+    save_file({"only": np.ascontiguousarray(array)}, path)
+    return path
+
+
+SAVERS: dict[str, Callable[[Path, np.ndarray], Path]] = {
+    "a.npy": save_npy,
+    "a.npz": save_npz,
+    "b.NPZ": lambda path, array: save_npz_compressed(path.with_suffix(".npz"), array).rename(path),
+    "a.safetensors": save_safetensors,
+}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put temporary files where the test can see that they are gone."""
+    folder = tmp_path_factory.mktemp("temporary")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
+
+
+# --- what is read ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@pytest.mark.parametrize("array", [ARRAY, np.asfortranarray(ARRAY), ARRAY[0, 0]], ids=str)
+def test_what_was_saved_is_read(tmp_path: Path, name: str, array: np.ndarray) -> None:
+    path = SAVERS[name](tmp_path / name, array)
+    with open_array(str(path)) as source:
+        assert (source.shape, source.dtype) == (array.shape, "float32")
+        found = everything(source)
+    assert np.array_equal(found, array)
+    assert found.flags.c_contiguous
+    assert found.flags.writeable
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("mapped", [1, 100, 2**20])
+def test_parts_are_the_same_however_they_are_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str, mapped: int
+) -> None:
+    monkeypatch.setattr(readers, "_MAPPED_BYTES", mapped)
+    array = np.asarray(np.arange(210, dtype=np.float64).reshape(5, 6, 7), order=order)
+    path = SAVERS[name](tmp_path / name, array)
+    with open_array(str(path)) as source:
+        for index in [np.s_[0:5, 0:6, 0:7], np.s_[1:2, 0:6, 3:5], np.s_[4:5, 2:3, 1:2]]:
+            assert np.array_equal(source.read(index, "float16"), array[index].astype("float16"))
+
+
+def test_bfloat16_is_read_as_what_it_is(tmp_path: Path) -> None:
+    path = save_safetensors(tmp_path / "a.safetensors", ARRAY.astype(ml_dtypes.bfloat16))
+    with open_array(str(path)) as source:
+        assert source.dtype == "bfloat16"
+        index = tuple(slice(0, size) for size in source.shape)
+        assert np.array_equal(source.read(index, "float32"), ARRAY)
+
+
+def test_a_key_picks_one_of_several_arrays(tmp_path: Path) -> None:
+    arrays = {"first": ARRAY, "second": ARRAY[0]}
+    np.savez(tmp_path / "a.npz", **arrays)
+    save_file(arrays, tmp_path / "a.safetensors")
+    for name in ("a.npz", "a.safetensors"):
+        path = str(tmp_path / name)
+        with open_array(path, "second") as source:
+            assert source.name == f"{path}[second]"
+            assert np.array_equal(everything(source), ARRAY[0])
+
+
+def test_what_a_member_is_unpacked_to_is_gone_after_an_error(tmp_path: Path) -> None:
+    path = save_npz(tmp_path / "a.npz", ARRAY)
+    opened = open_array(str(path))
+    opened.__enter__()
+    assert list(Path(tempfile.gettempdir()).iterdir())
+    assert not opened.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert not list(Path(tempfile.gettempdir()).iterdir())
+
+
+# --- what is refused ------------------------------------------------------------------------------
+
+
+def refusal(path: Path, key: str | None = None) -> str:
+    with pytest.raises(UnreadableError) as caught, open_array(str(path), key):
+        pass
+    message = str(caught.value)
+    assert message.startswith(str(path))
+    return message.removeprefix(str(path))
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
+def test_what_is_no_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    assert refusal(path) == ": expected a file that can be read: No such file or directory"
+    path.mkdir()
+    assert refusal(path) == ": expected a file, found a directory"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.pt", "npy", "a.npy.gz"])
+def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
+    path = save_npy(tmp_path / "a.npy", ARRAY).rename(tmp_path / name)
+    assert refusal(path) == ": expected a file with suffix .npy or .npz or .safetensors"
+
+
+@pytest.mark.parametrize("name", SAVERS)
+def test_a_file_under_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
+    path = SAVERS[name](tmp_path / name, ARRAY)
+    for suffix in {".npy", ".npz", ".safetensors"} - {path.suffix.lower()}:
+        moved = path.rename(path.with_name(f"moved{suffix}"))
+        assert refusal(moved).startswith(": expected a ")
+        path = moved
+
+
+class Bomb:
+    """Its pickle runs code when it is loaded."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return pytest.fail, ("a pickle was loaded",)
+
+
+def test_pickles_are_not_loaded(tmp_path: Path) -> None:
+    objects = np.array([Bomb()], dtype=object)
+    with pytest.raises(pytest.fail.Exception):
+        pickle.loads(pickle.dumps(objects))
+    pickled = "pickled data is not read"
+    assert pickled in refusal(save_npy(tmp_path / "a.npy", objects))
+    with (
+        pytest.raises(UnreadableError, match=pickled),
+        open_array(str(save_npz(tmp_path / "a.npz", objects))),
+    ):
+        pass
+    bare = tmp_path / "bare.npy"
+    bare.write_bytes(pickle.dumps(objects))
+    assert refusal(bare).startswith(": expected a .npy header")
+
+
+def test_several_arrays_are_listed(tmp_path: Path) -> None:
+    names = [f"layer.{i}" for i in range(12)]
+    arrays = dict.fromkeys(names, ARRAY)
+    np.savez(tmp_path / "a.npz", **arrays)
+    save_file(arrays, tmp_path / "a.safetensors")
+    for name in ("a.npz", "a.safetensors"):
+        message = refusal(tmp_path / name)
+        assert message.startswith(": holds 12 arrays; give --key, one of 'layer.0', ")
+        assert message.endswith(" and 4 more")
+        assert "expected an array named 'none'; it has" in refusal(tmp_path / name, "none")
+
+
+def test_a_key_for_a_file_without_names_is_refused(tmp_path: Path) -> None:
+    path = save_npy(tmp_path / "a.npy", ARRAY)
+    assert refusal(path, "only").endswith("drop --key")
+
+
+def test_files_without_arrays_are_refused(tmp_path: Path) -> None:
+    save_file({}, tmp_path / "a.safetensors")
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("readme.txt", "no arrays here")
+    for name in ("a.npz", "a.safetensors"):
+        assert refusal(tmp_path / name) == ": expected an array, found none in it"
+
+
+def test_missing_libraries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save_safetensors(tmp_path / "a.safetensors", ARRAY.astype(ml_dtypes.bfloat16))
+    monkeypatch.setitem(__import__("sys").modules, "ml_dtypes", None)
+    assert "needs ml_dtypes: pip install 'portnorm[tools]'" in refusal(path)
+    monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
+    assert "needs safetensors: pip install 'portnorm[tools]'" in refusal(path)
+
+
+def test_what_would_not_fit_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    with path.open("wb") as stream:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9)}
+        np.lib.format.write_array_header_1_0(stream, header)
+    assert "4000000000000000000 bytes" in refusal(path)
+
+
+# --- damaged files --------------------------------------------------------------------------------
+
+
+def saved(name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return SAVERS[name](Path(folder, name), ARRAY).read_bytes()
+
+
+def read_or_refuse(path: Path, data: bytes) -> np.ndarray | None:
+    path.write_bytes(data)
+    try:
+        with warnings.catch_warnings(), open_array(str(path)) as source:
+            warnings.simplefilter("ignore")  # NumPy on headers written by Python 2
+            return everything(source) if source.dtype == "float32" else None
+    except UnreadableError:
+        return None
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_truncated_files_are_refused(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    whole = saved(name)
+    assert read_or_refuse(tmp_path / name, whole) is not None
+    length = data.draw(st.integers(0, len(whole) - 1))
+    assert read_or_refuse(tmp_path / name, whole[:length]) is None
+
+
+@pytest.mark.parametrize("name", SAVERS)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_damaged_files_are_read_or_refused(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    damaged = bytearray(saved(name))
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(damaged) - 1))
+        damaged[place] = data.draw(st.integers(0, 255))
+    read_or_refuse(tmp_path / name, bytes(damaged))
+
+
+def test_an_npz_within_an_npz_member_is_no_array(tmp_path: Path) -> None:
+    inner = io.BytesIO()
+    np.savez(inner, only=ARRAY)
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("only.npy", inner.getvalue())
+    assert "expected a .npy header" in refusal(path)
