@@ -8,7 +8,8 @@ a compiled graph it runs while the graph is compiled, and what it returns are co
 All else is MindSpore operators, written so that the graph compiler can read the source.
 
 Three habits of MindSpore 2.10 on CPU shape the operators below. A Python float that meets a
-tensor is rounded to float32 first, so constants are tensors. Threads of its pool flush float64
+tensor, or another one in a graph, is rounded to float32 first, so constants are tensors and what
+is computed from p is computed in the plan. Threads of its pool flush float64
 subnormals to zero, so float64 is scaled before it is squared. Long sums are taken from left to
 right, so sums are held in a wider type than the input, or split.
 """
@@ -47,15 +48,24 @@ _minimum = ops.ReduceMin(keep_dims=True)
 _complex = ops.Complex()
 
 Plan = tuple[Any, ...]
-"""(method, p, dims, floor, accumulator, scaled, split, nan_takes_floor), all constants.
+"""(method, dims, floor, accumulator, nan_takes_floor, norm), all constants.
 
 method: "empty", "nan", "native", "squares" (p = 2, in a type that holds every square),
     "norm" or "complex".
 floor: lower bound of the sum of squares for "squares" and of the norm otherwise, a tensor in
     the accumulator type; for "native" the epsilon of L2Normalize, a float.
-scaled: whether to divide by the largest (p < 0: smallest) magnitude before taking powers.
-split: where to cut terms in [0, 1] so that the upper parts add up without rounding, or 0.
 nan_takes_floor: whether a NaN norm selects the floor, as in L2Normalize.
+norm: a NormPlan.
+"""
+
+NormPlan = tuple[Any, ...]
+"""(order, dims, power, root, scaled, split), all constants.
+
+order: "count" (p = 0), "absolute" (1), "euclidean" (2), "largest" (inf), "smallest" (-inf), or
+    for any other p "positive" or "negative".
+power, root: p and 1/p, tensors in the accumulator type.
+scaled: whether to divide by the largest (p < 0: smallest) magnitude before taking powers.
+split: where to cut terms in [0, 4] so that the upper parts add up without rounding, or 0.
 """
 
 
@@ -285,20 +295,33 @@ def _semantic_plan(
         method = "squares"
     else:
         method = "norm"
-    floor = Tensor(_floor(function, eps, method), accumulator)
+    floor = Tensor(_floor(function, eps, method, accumulator), accumulator)
     nan_takes_floor = function is semantics.L2NORMALIZE and eps > 0
     scaled = p != 0 and not (holds_squares and p in (1, 2))
     split = _split(shape, dims) if name in ("float64", "complex128") else 0.0
-    return method, p, dims, floor, accumulator, scaled, split, nan_takes_floor
+    power, root = Tensor(p, accumulator), Tensor(1 / p if p else math.inf, accumulator)
+    norm = _order(p), dims, power, root, scaled, split
+    return method, dims, floor, accumulator, nan_takes_floor, norm
 
 
-def _floor(function: semantics.Function, eps: float, method: str) -> float:
+def _order(p: float) -> str:
+    named = {0: "count", 1: "absolute", 2: "euclidean", math.inf: "largest", -math.inf: "smallest"}
+    return named.get(p, "positive" if p > 0 else "negative")
+
+
+def _floor(function: semantics.Function, eps: float, method: str, accumulator: Any) -> float:
     """Return the lower bound of the norm, or of the sum of squares, that eps means."""
+    if eps <= 0:
+        return eps if function is semantics.NORMALIZE else -math.inf
     if function is semantics.NORMALIZE:
-        return eps * eps if method == "squares" else eps
-    if method == "squares":
-        return eps
-    return -math.inf if eps < 0 else math.sqrt(eps)
+        floor = eps * eps if method == "squares" else eps
+    else:
+        floor = eps if method == "squares" else math.sqrt(eps)
+    # A subnormal is flushed where it is compared, and then a zero vector divided by 0.
+    return max(floor, _SMALLEST_NORMAL[accumulator])
+
+
+_SMALLEST_NORMAL = {mindspore.float32: 2.0**-126, mindspore.float64: 2.0**-1022}
 
 
 _HOLDS_SQUARES = {
@@ -319,12 +342,12 @@ def _accumulator(name: str, target: str) -> Any:
 
 
 def _split(shape: semantics.Shape, dims: tuple[int, ...]) -> float:
-    """Return 2**k so that as many multiples of 2**-k in [0, 1] add up exactly in float64."""
+    """Return 2**k so that as many multiples of 2**-k in [0, 4] add up exactly in float64."""
     sizes = [shape[d] for d in dims]
     if None in sizes:
         return 0.0
     terms = math.prod(cast("list[int]", sizes))
-    return math.ldexp(1.0, 52 - (terms - 1).bit_length())
+    return math.ldexp(1.0, 50 - (terms - 1).bit_length())
 
 
 _LARGEST_CONFUSED_EPSILON = 2.0**-29
@@ -341,7 +364,7 @@ def _native_plan(axis: int, epsilon: float) -> Plan:
             f"{_LARGEST_CONFUSED_EPSILON:.3g} (eps above "
             f"{math.sqrt(_LARGEST_CONFUSED_EPSILON):.3g} in torch's terms)"
         )
-    return "native", 2.0, (axis,), epsilon, None, False, 0.0, True
+    return "native", (axis,), epsilon, None, True, None
 
 
 def _native_arguments(
@@ -399,25 +422,24 @@ def _name(dtype: Any) -> str:
 
 
 def _divide(x: Tensor, plan: Plan) -> Tensor:
-    method, p, dims, floor, accumulator, scaled, split, nan_takes_floor = plan
+    method, dims, floor, accumulator, nan_takes_floor, norm = plan
     if method == "empty":
         return x * 1
     if method == "nan":
-        return x * floor.astype(x.dtype)
+        # Not a product: compiled graphs take `x * NaN` for x.
+        return x / floor.astype(x.dtype)
     if method == "native":
         return _get_cache_prim(ops.L2Normalize)(dims[0], floor)(x)
     if method == "complex":
         real, imag = ops.real(x).astype(accumulator), ops.imag(x).astype(accumulator)
-        norm = _norm(_modulus(real, imag), p, dims, scaled, split)
-        divisor = _at_least(norm, floor, nan_takes_floor)
+        divisor = _at_least(_norm(_modulus(real, imag), norm), floor, nan_takes_floor)
         return _complex(real / divisor, imag / divisor).astype(x.dtype)
     v = x.astype(accumulator)
     if method == "squares":
         squares = _sum(ops.square(v), dims)
         divisor = ops.sqrt(_at_least(squares, floor, nan_takes_floor))
     else:
-        norm = _norm(ops.abs(v), p, dims, scaled, split)
-        divisor = _at_least(norm, floor, nan_takes_floor)
+        divisor = _at_least(_norm(ops.abs(v), norm), floor, nan_takes_floor)
     return (v / divisor).astype(x.dtype)
 
 
@@ -428,18 +450,35 @@ def _at_least(value: Tensor, floor: Tensor, nan_takes_floor: bool) -> Tensor:
     return ops.where(value < floor, floor, value)
 
 
-def _norm(a: Tensor, p: float, dims: tuple[int, ...], scaled: bool, split: float) -> Tensor:
-    """Return the p-norm of a >= 0, with a gradient that is 0 where the norm is 0."""
-    if p == 0:
+def _norm(a: Tensor, plan: NormPlan) -> Tensor:
+    """Return the norm of a >= 0, with a gradient that is 0 where the norm is 0."""
+    order, dims, power, root, scaled, split = plan
+    if order == "count":
         return _sum((a != 0).astype(a.dtype), dims)
     if not scaled:
-        return _root(_sum(_power(a, p), dims), p)
-    extreme = ops.stop_gradient(_maximum(a, dims) if p > 0 else _minimum(a, dims))
-    usable = ops.logical_and(extreme > 0, extreme < math.inf)
-    scale = ops.where(usable, extreme, ops.ones_like(extreme))
-    if p in (math.inf, -math.inf):
+        return _root(_sum(_power(a, order, power), dims), order, root)
+    if order in ("smallest", "negative"):
+        extreme = ops.stop_gradient(_minimum(a, dims))
+    else:
+        extreme = ops.stop_gradient(_maximum(a, dims))
+    scale = _scale(extreme, order)
+    if order in ("smallest", "largest"):
         return scale * _mean_of_ties(a, a / scale, extreme, dims)
-    return scale * _root(_split_sum(_power(a / scale, p), dims, split), p)
+    total = _split_sum(_power(a / scale, order, power), dims, split)
+    return scale * _root(total, order, root)
+
+
+def _scale(extreme: Tensor, order: str) -> Tensor:
+    """Return what to divide by before powers are taken, or 1 where nothing can be divided by it.
+
+    For p = 1 and 2 it is a power of two: it rounds nothing, so that a norm that equals eps does.
+    """
+    scale = extreme
+    if order in ("absolute", "euclidean"):
+        exponent = ops.floor(ops.log2(extreme))
+        scale = ops.stop_gradient(ops.pow(_constant(2.0, extreme.dtype), exponent))
+    usable = ops.logical_and(scale >= _smallest_normal(extreme.dtype), scale < math.inf)
+    return ops.where(usable, scale, ops.ones_like(scale))
 
 
 def _mean_of_ties(a: Tensor, scaled: Tensor, extreme: Tensor, dims: tuple[int, ...]) -> Tensor:
@@ -449,23 +488,22 @@ def _mean_of_ties(a: Tensor, scaled: Tensor, extreme: Tensor, dims: tuple[int, .
     return _sum(chosen, dims) / _sum(ties, dims)
 
 
-def _power(a: Tensor, p: float) -> Tensor:
-    if p == 1:
+def _power(a: Tensor, order: str, power: Tensor) -> Tensor:
+    if order == "absolute":
         return a
-    if p == 2:
+    if order == "euclidean":
         return ops.square(a)
-    at_zero = ops.zeros_like(a) if p > 0 else ops.ones_like(a) / 0.0
-    return ops.where(a == 0, at_zero, ops.pow(_one_at_zero(a), _constant(p, a.dtype)))
+    return ops.where(a == 0, _power_of_zero(order, a.dtype), ops.pow(_one_at_zero(a), power))
 
 
-def _root(total: Tensor, p: float) -> Tensor:
-    if p == 1:
+def _root(total: Tensor, order: str, root: Tensor | None) -> Tensor:
+    if order == "absolute":
         return total
-    if p == 2:
-        root = ops.sqrt(_one_at_zero(total))
+    if order == "euclidean":
+        rooted = ops.sqrt(_one_at_zero(total))
     else:
-        root = ops.pow(_one_at_zero(total), _constant(1 / p, total.dtype))
-    return ops.where(total == 0, ops.zeros_like(total), root)
+        rooted = ops.pow(_one_at_zero(total), root)
+    return ops.where(total == 0, _power_of_zero(order, total.dtype), rooted)
 
 
 def _one_at_zero(a: Tensor) -> Tensor:
@@ -474,7 +512,7 @@ def _one_at_zero(a: Tensor) -> Tensor:
 
 
 def _split_sum(terms: Tensor, dims: tuple[int, ...], split: float) -> Tensor:
-    """Add terms in [0, 1]: their upper parts without any rounding, then what is left."""
+    """Add terms in [0, 4]: their upper parts without any rounding, then what is left."""
     if split == 0:
         return _sum(terms, dims)
     upper = ops.where(terms < math.inf, ops.floor(terms * split) / split, ops.zeros_like(terms))
@@ -483,15 +521,28 @@ def _split_sum(terms: Tensor, dims: tuple[int, ...], split: float) -> Tensor:
 
 
 def _modulus(real: Tensor, imag: Tensor) -> Tensor:
+    """As C's hypot: infinite where one part is, even if the other one is NaN."""
     larger = ops.stop_gradient(ops.maximum(ops.abs(real), ops.abs(imag)))
+    infinite = ops.logical_or(ops.abs(real) == math.inf, ops.abs(imag) == math.inf)
     usable = ops.logical_and(larger > 0, larger < math.inf)
     scale = ops.where(usable, larger, ops.ones_like(larger))
-    return scale * _root(ops.square(real / scale) + ops.square(imag / scale), 2.0)
+    squares = ops.square(real / scale) + ops.square(imag / scale)
+    modulus = scale * _root(squares, "euclidean", None)
+    return ops.where(infinite, _constant(math.inf, modulus.dtype), modulus)
+
+
+def _power_of_zero(order: str, dtype: Any) -> Tensor:
+    return _constant(math.inf if order == "negative" else 0.0, dtype)
 
 
 @ops.constexpr  # type: ignore[untyped-decorator]
 def _constant(value: float, dtype: Any) -> Tensor:
     return Tensor(value, dtype)
+
+
+@ops.constexpr  # type: ignore[untyped-decorator]
+def _smallest_normal(dtype: Any) -> Tensor:
+    return Tensor(_SMALLEST_NORMAL[dtype], dtype)
 
 
 # --- PyNative only, or refused while compiling --------------------------------------------------

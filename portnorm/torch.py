@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,8 @@ from portnorm import semantics
 from portnorm.options import Parity, resolve_parity
 
 __all__ = ["L2Normalize", "Normalize", "l2_normalize", "normalize"]
+
+_Callable = TypeVar("_Callable", bound=Callable[..., Any])
 
 
 def normalize(
@@ -52,7 +55,7 @@ def normalize(
     >>> normalize(torch.tensor([[3.0, 4.0]]))
     tensor([[0.6000, 0.8000]])
     """
-    if resolve_parity(parity) == "strict":
+    if _level(parity) == "strict":
         semantics.refuse_strict()
     return F.normalize(input, p, dim, eps, out)
 
@@ -83,14 +86,14 @@ def l2_normalize(
     >>> l2_normalize(torch.tensor([3e-10, 4e-10]))
     tensor([3.0000e-08, 4.0000e-08])
     """
-    level = resolve_parity(parity)
+    level = _level(parity)
     axis = semantics.l2_normalize_axis(axis)
     epsilon = semantics.l2_normalize_epsilon(epsilon)
     if not isinstance(x, Tensor):
         raise semantics.l2_normalize_input_is_no_tensor(x)
     dtype = str(x.dtype).removeprefix("torch.")
-    dim = semantics.check_l2_normalize_input(tuple(x.shape), dtype, axis)
-    epsilon = semantics.round_epsilon(epsilon, dtype)
+    dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype, axis)
+    epsilon = _round_epsilon(epsilon, dtype)
     if level == "strict":
         semantics.refuse_strict()
     if level == "native":
@@ -98,15 +101,54 @@ def l2_normalize(
     return _divide(x, dim, epsilon)
 
 
+def _constant_in_graphs(function: _Callable) -> _Callable:
+    """Mark a function that torch.compile cannot read, so that its result becomes a constant.
+
+    `torch.compiler.assume_constant_result` sets the same mark, but imports the compiler, which
+    takes seconds and changes the warning filters.
+    """
+    function.__dict__["_dynamo_marked_constant"] = True
+    return function
+
+
+@_constant_in_graphs
+def _level(parity: Parity | None) -> Parity:
+    return resolve_parity(parity)
+
+
+@_constant_in_graphs
+def _round_epsilon(epsilon: float | int, dtype: str) -> float:
+    return semantics.round_epsilon(epsilon, dtype)
+
+
 def _divide(x: Tensor, dim: int, epsilon: float) -> Tensor:
-    # float32 holds the sum of squares of any float16 vector; L2Normalize's own overflow is a
-    # defect that parity="semantic" leaves out.
-    v = x.float() if x.dtype == torch.float16 else x
-    squares = (v * v).sum(dim, keepdim=True)
+    # A wider type holds the sum of squares of every vector; L2Normalize's own overflow is a
+    # defect that parity="semantic" leaves out. Apple's GPUs have no float64.
+    half = x.dtype == torch.float16
+    v = x.float() if half or x.device.type == "mps" else x.double()
+    squares = v * v
+    widened = v.dtype != x.dtype
+    total = squares.sum(dim, keepdim=True) if widened else _split_sum(squares, dim)
     # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
     # epsilon's.
-    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
-    return (v / divisor).to(x.dtype)
+    divisor = torch.where(total > epsilon, total, epsilon).sqrt()
+    # float16 would not hold the norms of large vectors.
+    return (x / (divisor if half else divisor.to(x.dtype))).to(x.dtype)
+
+
+def _split_sum(terms: Tensor, dim: int) -> Tensor:
+    """Add terms >= 0 of a type that has no wider one, to an error of about one rounding.
+
+    The upper parts are multiples of one unit so large that they add up exactly; the lower parts
+    are so small that the rounding of their sum does not matter. A plain sum can be more than
+    4 ULP off where L2Normalize, by luck, is not.
+    """
+    count = terms.shape[dim]
+    if count == 0:
+        return terms.sum(dim, keepdim=True)
+    unit = 4 * count * terms.detach().amax(dim, keepdim=True)
+    upper = torch.where(unit < math.inf, (terms.detach() + unit) - unit, 0.0)
+    return upper.sum(dim, keepdim=True) + (terms - upper).sum(dim, keepdim=True)
 
 
 class Normalize(nn.Module):

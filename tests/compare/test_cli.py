@@ -46,38 +46,13 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     return err.strip()
 
 
-def run(*arguments: str, blocked: str = "", folder: Path | None = None) -> tuple[int, str, str]:
+def run(
+    *arguments: str, blocked: Collection[str] = (), folder: Path = ROOT
+) -> tuple[int, str, str]:
     """Run `python -m portnorm` in a process of its own, with some modules not to be found."""
-    path = [str(ROOT)]
-    if blocked:
-        assert folder is not None
-        (folder / "sitecustomize.py").write_text(BLOCKER.format(blocked=blocked.split()))
-        path.insert(0, str(folder))
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
-    done = subprocess.run(
-        [sys.executable, "-m", "portnorm", *arguments],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    code = "import runpy; runpy.run_module('portnorm', run_name='__main__', alter_sys=True)"
+    done = start_python(code, *arguments, blocked=blocked, folder=folder)
     return done.returncode, done.stdout, done.stderr
-
-
-BLOCKER = """
-import sys
-
-
-class Blocker:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {blocked}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-
-
-sys.meta_path.insert(0, Blocker())
-"""
 
 
 # --- results --------------------------------------------------------------------------------------
@@ -296,7 +271,7 @@ def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_and_version_import_neither_frameworks_nor_tools(tmp_path: Path) -> None:
-    heavy = "torch mindspore rich numpy safetensors"
+    heavy = ["torch", "mindspore", "rich", "numpy", "safetensors"]
     for option, expected in [("--version", f"portnorm {portnorm.__version__}"), ("-h", "compare")]:
         code, out, err = run(option, blocked=heavy, folder=tmp_path)
         assert (code, err) == (0, "")
@@ -309,14 +284,14 @@ def test_help_and_version_import_neither_frameworks_nor_tools(tmp_path: Path) ->
 @pytest.mark.parametrize("missing", ["rich", "numpy"])
 def test_missing_tools_are_named(tmp_path: Path, missing: str) -> None:
     path = saved(tmp_path / "a.npy", np.ones(3))
-    code, out, err = run("compare", path, blocked=missing, folder=tmp_path)
+    code, out, err = run("compare", path, blocked=[missing], folder=tmp_path)
     line = f"portnorm: `portnorm compare` needs {missing}: pip install 'portnorm[tools]'\n"
     assert (code, out, err) == (2, "", line)
 
 
 def test_without_a_framework_it_says_what_to_install(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npy", np.ones(3))
-    code, out, err = run("compare", path, blocked="torch mindspore", folder=tmp_path)
+    code, out, err = run("compare", path, blocked=["torch", "mindspore"], folder=tmp_path)
     assert (code, out) == (2, "")
     assert err == (
         "portnorm: torch is not installed and MindSpore is not installed; one of them is "
@@ -327,7 +302,7 @@ def test_without_a_framework_it_says_what_to_install(tmp_path: Path) -> None:
 @needs_torch
 def test_torch_alone_computes_both_functions(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npy", np.float32([[3, 4], [6, 8]]))
-    code, out, err = run("compare", path, blocked="mindspore", folder=tmp_path)
+    code, out, err = run("compare", path, blocked=["mindspore"], folder=tmp_path)
     assert (code, err) == (0, "")
     out = " ".join(out.split())
     assert "computed by torch 2" in out
@@ -339,7 +314,7 @@ def test_torch_alone_computes_both_functions(tmp_path: Path) -> None:
 @needs_mindspore
 def test_mindspore_alone_computes_both_functions(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.npy", np.float32([[1e-10, 2e-10, 3e-10]]))
-    code, out, _ = run("compare", path, "--p", "3", blocked="torch", folder=tmp_path)
+    code, out, _ = run("compare", path, "--p", "3", blocked=["torch"], folder=tmp_path)
     out = " ".join(out.split())
     assert code == 1
     assert "computed by MindSpore 2" in out

@@ -1,0 +1,208 @@
+"""PyNative, `mindspore.jit` and GRAPH_MODE give the same bits, forward and backward."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mindspore", reason="tests the MindSpore host")
+
+import mindspore
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore_host import ORDERS, Call, Gradient, array, tensor
+
+import portnorm
+import portnorm.mindspore as adapted
+from portnorm import StrictParityError
+
+pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
+
+X = np.array([[3.0, -4.0, 12.0, 0.0], [1e-6, 2e-6, 0.0, -1e-6], [0.0, 0.0, 0.0, 0.0]])
+G = np.array([[1.0, 2.0, -1.0, 0.5], [0.25, 1.0, 1.0, -2.0], [1.0, -1.0, 2.0, 3.0]])
+
+CELLS = {
+    "normalize": lambda: Call(adapted.normalize),
+    "normalize, native": lambda: Call(adapted.normalize, 2.0, 1, 1e-3, parity="native"),
+    "normalize, all dims": lambda: Call(adapted.normalize, 2, None),
+    "normalize, tuple": lambda: Call(adapted.normalize, 2.0, (0, -1), 1e-3),
+    "normalize, list": lambda: Call(adapted.normalize, 2.0, [1], 1e-3),
+    "normalize, no eps": lambda: Call(adapted.normalize, 2.0, 1, 0.0),
+    "normalize, negative eps": lambda: Call(adapted.normalize, 2.0, 1, -1.0),
+    "normalize, eps=inf": lambda: Call(adapted.normalize, 2.0, 1, math.inf),
+    "normalize, eps=nan": lambda: Call(adapted.normalize, 2.0, 1, math.nan),
+    "normalize, p='fro'": lambda: Call(adapted.normalize, "fro"),
+    "normalize, p=None": lambda: Call(adapted.normalize, None),
+    "l2_normalize": lambda: Call(adapted.l2_normalize, 1),
+    "l2_normalize, native": lambda: Call(adapted.l2_normalize, 1, 1e-4, parity="native"),
+    "l2_normalize, list": lambda: Call(adapted.l2_normalize, [-1], 1e-12),
+    "Normalize": lambda: adapted.Normalize(),
+    "Normalize, native": lambda: adapted.Normalize(eps=1e-3, parity="native"),
+    "L2Normalize": lambda: adapted.L2Normalize(axis=1),
+    "L2Normalize, native": lambda: adapted.L2Normalize(axis=1, parity="native"),
+} | {f"normalize, p={p}": lambda p=p: Call(adapted.normalize, p) for p in ORDERS if p != 2}
+
+
+def same(got, expected) -> bool:
+    return np.array_equal(array(got), array(expected), equal_nan=True)
+
+
+@pytest.mark.parametrize("make", CELLS.values(), ids=CELLS)
+def test_values_and_gradients_do_not_depend_on_the_mode(run, make):
+    x, g = tensor(X), tensor(G)
+    assert same(run(make(), x), make()(x))
+    assert same(run(Gradient(make()), x, g), Gradient(make())(x, g))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize(("p", "eps"), [(2.0, 1e-3), (3.0, 1e-3), (2.0, math.nan)])
+def test_every_dtype_runs_in_every_mode(run, dtype, p, eps):
+    x, g = tensor(X, dtype), tensor(G, dtype)
+    cell = Call(adapted.normalize, p, 1, eps)
+    assert same(run(cell, x), cell(x))
+    assert same(run(Gradient(cell), x, g), Gradient(cell)(x, g))
+
+
+@pytest.mark.parametrize(
+    ("p", "eps"),
+    [(1 / 3, 1e-12), (2 + 1e-9, 1e-12), (7.3, 0.1), (2, 0.1), (2, 0.3 * 31), (-1.7, 0.1)],
+)
+def test_a_graph_keeps_the_digits_of_float64(run, p, eps):
+    x, g = tensor(X[:2], "float64"), tensor(G[:2], "float64")
+    cell = Call(adapted.normalize, p, 1, eps)
+    assert same(run(cell, x), cell(x))
+    assert same(run(Gradient(cell), x, g), Gradient(cell)(x, g))
+
+
+@pytest.mark.parametrize("eps", [1e-20, 1e-30, 100.1])
+def test_a_graph_holds_extreme_epsilons_in_float32(run, eps):
+    """MindSpore's doing: a float keeps its digits in a graph between 2.3e-16 and about 32."""
+    x = np.array([3 * eps / 50, 4 * eps / 50])
+    got = array(run(Call(adapted.normalize, 2.0, 0, eps), Tensor(x)))
+    assert got == pytest.approx(x / eps, rel=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+@pytest.mark.parametrize("parity", ["native", "semantic"])
+def test_l2_normalize_runs_every_dtype_in_every_mode(run, dtype, parity):
+    x, g = tensor(X, dtype), tensor(G, dtype)
+    cell = Call(adapted.l2_normalize, 1, 1e-4, parity=parity)
+    assert same(run(cell, x), cell(x))
+    assert same(run(Gradient(cell), x, g), Gradient(cell)(x, g))
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0)])
+def test_empty_tensors_run_in_every_mode(run, shape):
+    assert run(Call(adapted.normalize, 2.0, -1), tensor(np.zeros(shape))).shape == shape
+
+
+@pytest.mark.parametrize("dim", [None, 0, -1, ()])
+def test_scalars_run_in_every_mode(run, dim):
+    assert array(run(Call(adapted.normalize, 2.0, dim), tensor(-3.0))) == -1
+
+
+@pytest.mark.parametrize("function", [adapted.normalize, adapted.l2_normalize])
+def test_strict_is_refused_in_every_mode(run, function):
+    with pytest.raises(StrictParityError, match="parity='semantic'"):
+        run(Call(function, parity="strict"), tensor(X))
+
+
+# --- the ways of asking for a compiled gradient ---------------------------------------------------
+
+
+def loss(x):
+    return (adapted.normalize(x, 2.0, 1, 1e-3) * x).sum()
+
+
+@mindspore.jit
+def compiled_loss(x):
+    return loss(x)
+
+
+@mindspore.jit
+def compiled_gradient(x):
+    return mindspore.grad(loss)(x)
+
+
+def test_grad_of_jit_and_jit_of_grad_agree_with_pynative():
+    x = tensor(X)
+    expected = mindspore.grad(loss)(x)
+    assert same(compiled_gradient(x), expected)
+    assert same(mindspore.grad(compiled_loss)(x), expected)
+
+
+def test_value_and_grad_agrees_with_pynative():
+    value, gradient = mindspore.value_and_grad(compiled_loss)(tensor(X))
+    assert same(value, loss(tensor(X)))
+    assert same(gradient, mindspore.grad(loss)(tensor(X)))
+
+
+@mindspore.jit
+def both(x):
+    return adapted.l2_normalize(x, 1, 1e-4), adapted.normalize(x), adapted.l2_normalize(x, 1, 1.0)
+
+
+def test_one_graph_holds_several_calls():
+    x = tensor(X)
+    expected = adapted.l2_normalize(x, 1), adapted.normalize(x), adapted.l2_normalize(x, 1, 1.0)
+    assert all(map(same, both(x), expected))
+
+
+def test_a_compiled_function_takes_other_shapes_and_dtypes():
+    for x in (tensor(X), tensor(X[:, :2]), tensor(X, "float64"), tensor(X[None])):
+        assert same(both(x)[1], adapted.normalize(x))
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make", [adapted.Normalize, adapted.L2Normalize, lambda: Call(adapted.normalize)]
+)
+def test_a_level_left_open_is_the_options(run, make):
+    with portnorm.set_options(parity="strict"), pytest.raises(StrictParityError):
+        run(make(), tensor(X))
+
+
+# --- inside a model -------------------------------------------------------------------------------
+
+
+class Embedding(nn.Cell):
+    """Looks up embeddings, normalises them, and scores them against each other."""
+
+    def __init__(self, normalise):
+        super().__init__()
+        values = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+        self.table = Parameter(Tensor(values), name="table")
+        self.normalise = normalise
+
+    def construct(self, indices):
+        vectors = self.normalise(self.table[indices])
+        return (ops.matmul(vectors, vectors.T) - ops.eye(3, 3, mindspore.float32)).abs().sum()
+
+
+LAYERS = {
+    "Normalize": lambda: adapted.Normalize(),
+    "Normalize, p=3": lambda: adapted.Normalize(p=3.0),
+    "Normalize, native": lambda: adapted.Normalize(eps=1e-3, parity="native"),
+    "L2Normalize": lambda: adapted.L2Normalize(axis=1),
+    "L2Normalize, native": lambda: adapted.L2Normalize(axis=1, parity="native"),
+}
+
+
+def losses(layer, steps=6) -> list[float]:
+    model = Embedding(layer)
+    assert [parameter.name for parameter in model.trainable_params()] == ["table"]
+    step = nn.TrainOneStepCell(model, nn.SGD(model.trainable_params(), learning_rate=0.01))
+    step.set_train()
+    return [float(array(step(Tensor([0, 2, 4])))) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_a_model_learns_through_the_layer(make, request):
+    eager = losses(make())
+    assert eager == sorted(eager, reverse=True)
+    assert eager[-1] < 0.9 * eager[0]
+    request.getfixturevalue("graph_mode")
+    assert losses(make()) == pytest.approx(eager, rel=1e-5)
