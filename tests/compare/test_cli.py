@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import ml_dtypes
@@ -18,6 +17,7 @@ from safetensors.numpy import save_file
 import portnorm
 from portnorm import cli
 from portnorm.compare import measure
+from tests.imports.blocked import start_python
 
 ROOT = Path(portnorm.__file__).parent.parent
 

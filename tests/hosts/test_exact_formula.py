@@ -102,7 +102,8 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_planted_faults_are_seen(rng, fault):
-    x, eps = np.float32(rng.normal(size=8) * 1e-4), 1e-3
+    eps = 1e-3
+    x = np.float32(rng.choice([-1, 1], 8) * rng.uniform(0.25, 0.32, 8) * eps)
     exact_value = exact_formula.forward(x, 2, 0, exact_formula.normalize_floor(eps, "float32"))
     good = right(x.astype(np.float64), np.float32(eps)).astype(np.float32)
     bad = fault(x.astype(np.float64), np.float32(eps)).astype(np.float32)
