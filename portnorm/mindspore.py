@@ -116,9 +116,9 @@ def normalize(
         p = _item(p, "p", _compiling())
     if isinstance(eps, Tensor):
         eps = _item(eps, "eps", _compiling())
+    plan = _plan_normalize(input.dtype, input.shape, p, dim, eps, parity)
     if out is not None:
         _check_out(input, out, _compiling())
-    plan = _plan_normalize(input.dtype, input.shape, p, dim, eps, parity)
     result = _divide(input, plan)
     if out is not None:
         return _fill(out, result)

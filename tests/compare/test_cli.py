@@ -11,12 +11,12 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from conftest import needs_mindspore, needs_torch
 from safetensors.numpy import save_file
 
 import portnorm
 from portnorm import cli
 from portnorm.compare import measure
+from tests.conftest import needs_mindspore, needs_torch
 from tests.imports.blocked import start_python
 
 ROOT = Path(portnorm.__file__).parent.parent

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import needs_mindspore, needs_torch
 
 from portnorm.compare import Comparison, compare
 from portnorm.compare import measure as measuring
 from portnorm.compare.readers import ArraySource
 from portnorm.compare.samples import DOCUMENTED, samples
 from portnorm.errors import NativeParityError
+from tests.conftest import needs_mindspore, needs_torch
 
 pytestmark = [needs_torch, needs_mindspore]
 

@@ -1,0 +1,202 @@
+"""out= is filled in place under torch's rules, and refused where it cannot be."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mindspore", reason="tests the MindSpore host")
+
+import mindspore
+from mindspore import Parameter, Tensor, nn
+from mindspore_host import array, tensor, torch_tensor
+
+import portnorm.mindspore as adapted
+from portnorm import PortnormError, PortnormWarning
+
+pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
+
+X = np.array([[3.0, 4.0], [5.0, 12.0]])
+DTYPES = ["float16", "bfloat16", "float32", "float64", "complex64", "complex128"]
+
+
+@pytest.mark.parametrize("p", [2.0, 3.0])
+@pytest.mark.parametrize("parity", ["native", "semantic"])
+def test_out_is_filled_and_returned(p, parity):
+    if p != 2 and parity == "native":
+        pytest.skip("L2Normalize has p=2 only")
+    x, out = tensor(X), tensor(np.zeros((2, 2)))
+    result = adapted.normalize(x, p, 1, 1e-3, out, parity=parity)
+    assert result is out
+    assert (array(out) == array(adapted.normalize(x, p, 1, 1e-3, parity=parity))).all()
+
+
+def test_out_may_be_the_input():
+    x = tensor(X)
+    expected = array(adapted.normalize(x))
+    assert (array(adapted.normalize(x, out=x)) == expected).all()
+    assert (array(x) == expected).all()
+
+
+def test_out_may_be_a_view():
+    base = tensor(np.zeros((2, 4)))
+    adapted.normalize(tensor(X), out=base[:, ::2])
+    assert (array(base)[:, ::2] == array(adapted.normalize(tensor(X)))).all()
+    assert (array(base)[:, 1::2] == 0).all()
+
+
+def test_out_may_be_a_parameter():
+    out = Parameter(tensor(np.zeros((2, 2))), name="out", requires_grad=False)
+    assert adapted.normalize(tensor(X), out=out) is out
+    assert (array(out) == array(adapted.normalize(tensor(X)))).all()
+
+
+# --- dtypes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("result", DTYPES)
+@pytest.mark.parametrize("held", [*DTYPES, "int64", "int32", "uint8", "bool"])
+def test_out_casts_or_refuses_as_torch_does(torch, result, held):
+    own = torch_tensor(np.zeros((2, 2)), held)
+    out = tensor(np.zeros((2, 2)), held)
+    try:
+        torch.nn.functional.normalize(torch_tensor(X, result), out=own)
+    except RuntimeError as error:
+        with pytest.raises(RuntimeError) as refused:
+            adapted.normalize(tensor(X, result), out=out)
+        assert str(refused.value) == str(error)
+        return
+    adapted.normalize(tensor(X, result), out=out)
+    assert str(out.dtype).lower() == held
+    expected = array(adapted.normalize(tensor(X, result)).astype(out.dtype))
+    assert (array(out) == expected).all()
+
+
+# --- shapes ---------------------------------------------------------------------------------------
+
+
+def test_an_empty_out_is_resized_silently():
+    out = tensor(np.zeros(0))
+    assert adapted.normalize(tensor(X), out=out) is out
+    assert (array(out) == array(adapted.normalize(tensor(X)))).all()
+
+
+@pytest.mark.parametrize("shape", [(4,), (2, 1), (3, 3), ()])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_out_of_the_wrong_shape_is_resized_with_a_warning(torch, shape, dtype):
+    with pytest.warns(UserWarning, match="resized"):
+        torch.nn.functional.normalize(torch_tensor(X), out=torch_tensor(np.zeros(shape), dtype))
+    out = tensor(np.zeros(shape), dtype)
+    with pytest.warns(PortnormWarning, match="resized") as warned:
+        assert adapted.normalize(tensor(X), out=out) is out
+    assert warned[0].filename == __file__
+    assert (out.shape, str(out.dtype).lower()) == ((2, 2), dtype)
+    assert (array(out) == array(adapted.normalize(tensor(X))).astype(dtype)).all()
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+def test_out_that_is_no_tensor_is_refused_as_by_torch(torch):
+    for out in (1, [1.0], np.zeros((2, 2))):
+        with pytest.raises(TypeError) as own:
+            torch.nn.functional.normalize(torch_tensor(X), out=out)
+        with pytest.raises(TypeError) as refused:
+            adapted.normalize(tensor(X), out=out)
+        assert str(refused.value).splitlines()[0] == str(own.value).splitlines()[0]
+
+
+@pytest.mark.parametrize("arguments", [(2.0, 5), (2.0, 1.5), (2.0, 1, "a"), (1j,)])
+def test_other_bad_arguments_are_reported_before_out(torch, arguments):
+    with pytest.raises((IndexError, RuntimeError, TypeError)) as own:
+        torch.nn.functional.normalize(torch_tensor(X), *arguments, out=[])
+    with pytest.raises(type(own.value)) as refused:
+        adapted.normalize(tensor(X), *arguments, out=[])
+    assert "div()" not in str(refused.value)
+
+
+def test_out_is_refused_while_a_gradient_is_recorded(torch):
+    with pytest.raises(RuntimeError) as own:
+        x = torch_tensor(X).requires_grad_()
+        torch.nn.functional.normalize(x, out=torch_tensor(X))
+    out = tensor(np.zeros((2, 2)))
+    with pytest.raises(RuntimeError) as refused:
+        mindspore.grad(lambda x: adapted.normalize(x, out=out).sum())(tensor(X))
+    assert str(refused.value) == str(own.value)
+    assert (array(out) == 0).all()
+
+
+def test_a_recorded_out_is_refused(torch):
+    fixed = tensor(X)
+    with pytest.raises(RuntimeError, match="automatic differentiation"):
+        mindspore.grad(lambda out: adapted.normalize(fixed, out=out).sum())(tensor(X))
+
+
+def test_out_works_again_after_a_gradient():
+    mindspore.grad(lambda x: adapted.normalize(x).sum())(tensor(X))
+    out = tensor(np.zeros((2, 2)))
+    assert adapted.normalize(tensor(X), out=out) is out
+
+
+class FillsOut(nn.Cell):
+    def construct(self, x: Tensor, out: Tensor) -> Tensor:
+        return adapted.normalize(x, out=out)
+
+
+def test_out_in_a_graph_is_refused(run, request):
+    if "pynative" in request.node.callspec.id:
+        pytest.skip("is no graph")
+    out = tensor(np.zeros((2, 2)))
+    with pytest.raises(PortnormError, match="out= .* compiled graph"):
+        run(FillsOut(), tensor(X), out)
+    assert (array(out) == 0).all()
+
+
+# --- p and eps as tensors -------------------------------------------------------------------------
+
+
+class Tensors(nn.Cell):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def construct(self, x: Tensor, value: Tensor) -> Tensor:
+        if self.name == "p":
+            return adapted.normalize(x, p=value)
+        return adapted.normalize(x, eps=value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("p", 3.0), ("p", 2), ("eps", 10.0), ("eps", 1e-3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_p_and_eps_may_be_tensors_of_no_dim(torch, name, value, dtype):
+    got = array(adapted.normalize(tensor(X, dtype), **{name: tensor(value, dtype)}))
+    assert (got == array(adapted.normalize(tensor(X, dtype), **{name: value}))).all()
+    own = torch.nn.functional.normalize(
+        torch_tensor(X, dtype), **{name: torch_tensor(value, dtype)}
+    )
+    assert got == pytest.approx(own.numpy(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["p", "eps"])
+def test_p_and_eps_as_tensors_are_refused_in_a_graph(run, name):
+    cell, x, value = Tensors(name), tensor(X), tensor(2.0)
+    if run(Compiled(), x):
+        with pytest.raises(PortnormError, match=f"{name} must be a Python number"):
+            run(cell, x, value)
+    else:
+        assert run(cell, x, value).shape == x.shape
+
+
+class Compiled(nn.Cell):
+    """Says whether it is compiled."""
+
+    def construct(self, x: Tensor) -> bool:
+        return adapted._compiling()
+
+
+def test_no_warning_is_left_over():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adapted.normalize(tensor(X), out=tensor(np.zeros((2, 2))))
