@@ -587,7 +587,8 @@ def _check_out(input: Any, out: Any, compiling: bool) -> None:
 @ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
 def _fill(out: Tensor, result: Tensor) -> Tensor:
     if out.shape == result.shape:
-        out.copy_(result)
+        # Not copy_: on a CPU it leaves a view as it is, and says nothing.
+        out[...] = result.astype(out.dtype)
         return out
     if out.size:
         warn_at_user_line(

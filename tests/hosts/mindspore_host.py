@@ -44,6 +44,15 @@ def torch_array(result: Any) -> np.ndarray:
     return (result.float() if result.dtype == torch.bfloat16 else result).numpy()
 
 
+def refusal(function: Any, *arguments: Any, **options: Any) -> tuple[type, str] | None:
+    """Return the type of the error that a call raises and the first line of its text, or None."""
+    try:
+        function(*arguments, **options)
+    except Exception as error:
+        return type(error), str(error).strip().partition("\n")[0]
+    return None
+
+
 @dataclass(frozen=True)
 class Case:
     """One random call. ``values`` are exact in ``dtype``; bfloat16 is stored as float32."""

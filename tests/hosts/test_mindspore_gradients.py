@@ -53,6 +53,22 @@ def torch_gradient(torch, values, cotangent, dtype, *arguments):
 # --- against the exact derivative -----------------------------------------------------------------
 
 
+def floors_within_rounding(floor, dtype):
+    """A norm that rounds to the floor may lie on either side: its gradient jumps there.
+
+    The modulus of a complex number, or the root of a power, is rarely exact.
+    """
+    step = floor * 2 * float(np.finfo("float32" if dtype == "bfloat16" else dtype).eps)
+    return floor, floor - step, floor + step
+
+
+def normalize_gradient_error(got, case, g, floor, dtype):
+    arguments = case.values, g, case.p, case.dim, floor
+    true = exact_formula.vjp(*arguments, passes_at_floor=True)
+    scale = exact_formula.gradient_scale(*arguments)
+    return exact_formula.relative_error(got, true, scale, dtype)
+
+
 @pytest.mark.parametrize("p", ORDERS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_normalize_has_the_exact_gradient(rng, dtype, p):
@@ -61,10 +77,11 @@ def test_normalize_has_the_exact_gradient(rng, dtype, p):
         g = random_cotangent(rng, case.values.shape, dtype)
         got = gradient(adapted.normalize, case.tensor, tensor(g, dtype), case.p, case.dim, case.eps)
         floor = exact_formula.normalize_floor(case.eps, dtype)
-        arguments = case.values, g, case.p, case.dim, floor
-        true = exact_formula.vjp(*arguments, passes_at_floor=True)
-        scale = exact_formula.gradient_scale(*arguments)
-        assert exact_formula.relative_error(got, true, scale, dtype).max(initial=0) <= 8, case
+        errors = [
+            normalize_gradient_error(got, case, g, near, dtype)
+            for near in floors_within_rounding(floor, dtype)
+        ]
+        assert np.min(errors, axis=0).max(initial=0) <= 8, case
 
 
 @pytest.mark.parametrize("epsilon", [1e-4, 1.0, 1e-12])

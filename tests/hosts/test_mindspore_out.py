@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Parameter, Tensor, nn
-from mindspore_host import array, tensor, torch_tensor
+from mindspore_host import array, refusal, tensor, torch_tensor
 
 import portnorm.mindspore as adapted
 from portnorm import PortnormError, PortnormWarning
@@ -40,11 +38,20 @@ def test_out_may_be_the_input():
     assert (array(x) == expected).all()
 
 
-def test_out_may_be_a_view():
-    base = tensor(np.zeros((2, 4)))
-    adapted.normalize(tensor(X), out=base[:, ::2])
-    assert (array(base)[:, ::2] == array(adapted.normalize(tensor(X)))).all()
+@pytest.mark.parametrize("held", [dtype for dtype in DTYPES if dtype != "bfloat16"])
+def test_out_may_be_a_view(held):
+    """MindSpore itself cannot write to a strided view of bfloat16, and raises."""
+    base = tensor(np.zeros((2, 4)), held)
+    adapted.normalize(tensor(X, "float16"), out=base[:, ::2])
+    expected = array(adapted.normalize(tensor(X, "float16")).astype(base.dtype))
+    assert (array(base)[:, ::2] == expected).all()
     assert (array(base)[:, 1::2] == 0).all()
+
+
+def test_out_may_have_no_dim():
+    out = tensor(0.0)
+    assert adapted.normalize(tensor(-3.0), dim=0, out=out) is out
+    assert array(out) == -1
 
 
 def test_out_may_be_a_parameter():
@@ -59,16 +66,11 @@ def test_out_may_be_a_parameter():
 @pytest.mark.parametrize("result", DTYPES)
 @pytest.mark.parametrize("held", [*DTYPES, "int64", "int32", "uint8", "bool"])
 def test_out_casts_or_refuses_as_torch_does(torch, result, held):
-    own = torch_tensor(np.zeros((2, 2)), held)
-    out = tensor(np.zeros((2, 2)), held)
-    try:
-        torch.nn.functional.normalize(torch_tensor(X, result), out=own)
-    except RuntimeError as error:
-        with pytest.raises(RuntimeError) as refused:
-            adapted.normalize(tensor(X, result), out=out)
-        assert str(refused.value) == str(error)
+    own, out = torch_tensor(np.zeros((2, 2)), held), tensor(np.zeros((2, 2)), held)
+    expected = refusal(torch.nn.functional.normalize, torch_tensor(X, result), out=own)
+    assert refusal(adapted.normalize, tensor(X, result), out=out) == expected
+    if expected is not None:
         return
-    adapted.normalize(tensor(X, result), out=out)
     assert str(out.dtype).lower() == held
     expected = array(adapted.normalize(tensor(X, result)).astype(out.dtype))
     assert (array(out) == expected).all()
@@ -86,8 +88,9 @@ def test_an_empty_out_is_resized_silently():
 @pytest.mark.parametrize("shape", [(4,), (2, 1), (3, 3), ()])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_an_out_of_the_wrong_shape_is_resized_with_a_warning(torch, shape, dtype):
+    own = torch_tensor(np.zeros(shape), dtype).clone()
     with pytest.warns(UserWarning, match="resized"):
-        torch.nn.functional.normalize(torch_tensor(X), out=torch_tensor(np.zeros(shape), dtype))
+        torch.nn.functional.normalize(torch_tensor(X), out=own)
     out = tensor(np.zeros(shape), dtype)
     with pytest.warns(PortnormWarning, match="resized") as warned:
         assert adapted.normalize(tensor(X), out=out) is out
@@ -99,36 +102,37 @@ def test_an_out_of_the_wrong_shape_is_resized_with_a_warning(torch, shape, dtype
 # --- refusals -------------------------------------------------------------------------------------
 
 
-def test_out_that_is_no_tensor_is_refused_as_by_torch(torch):
-    for out in (1, [1.0], np.zeros((2, 2))):
-        with pytest.raises(TypeError) as own:
-            torch.nn.functional.normalize(torch_tensor(X), out=out)
-        with pytest.raises(TypeError) as refused:
-            adapted.normalize(tensor(X), out=out)
-        assert str(refused.value).splitlines()[0] == str(own.value).splitlines()[0]
+@pytest.mark.parametrize("out", [[1.0], (), "a", object(), np.zeros((2, 2))], ids=repr)
+def test_out_that_is_no_tensor_is_refused_as_by_torch(torch, out):
+    """torch goes on to list the signatures of div()."""
+    with pytest.raises(TypeError) as own:
+        torch.nn.functional.normalize(torch_tensor(X), out=out)
+    with pytest.raises(TypeError) as refused:
+        adapted.normalize(tensor(X), out=out)
+    assert str(own.value).startswith(f"{refused.value}, but expected one of:\n")
 
 
-@pytest.mark.parametrize("arguments", [(2.0, 5), (2.0, 1.5), (2.0, 1, "a"), (1j,)])
+@pytest.mark.parametrize("arguments", [(2.0, 5), (2.0, 1.5), (1j,), (2.0, (0, 0))])
 def test_other_bad_arguments_are_reported_before_out(torch, arguments):
-    with pytest.raises((IndexError, RuntimeError, TypeError)) as own:
-        torch.nn.functional.normalize(torch_tensor(X), *arguments, out=[])
-    with pytest.raises(type(own.value)) as refused:
-        adapted.normalize(tensor(X), *arguments, out=[])
-    assert "div()" not in str(refused.value)
+    expected = refusal(torch.nn.functional.normalize, torch_tensor(X), *arguments, out=[])
+    assert expected is not None
+    assert "div()" not in expected[1]
+    assert refusal(adapted.normalize, tensor(X), *arguments, out=[]) == expected
 
 
 def test_out_is_refused_while_a_gradient_is_recorded(torch):
-    with pytest.raises(RuntimeError) as own:
-        x = torch_tensor(X).requires_grad_()
-        torch.nn.functional.normalize(x, out=torch_tensor(X))
+    x = torch_tensor(X).requires_grad_()
+    expected = refusal(torch.nn.functional.normalize, x, out=torch_tensor(X))
     out = tensor(np.zeros((2, 2)))
-    with pytest.raises(RuntimeError) as refused:
-        mindspore.grad(lambda x: adapted.normalize(x, out=out).sum())(tensor(X))
-    assert str(refused.value) == str(own.value)
+
+    def loss(x):
+        return adapted.normalize(x, out=out).sum()
+
+    assert refusal(mindspore.grad(loss), tensor(X)) == expected
     assert (array(out) == 0).all()
 
 
-def test_a_recorded_out_is_refused(torch):
+def test_a_recorded_out_is_refused():
     fixed = tensor(X)
     with pytest.raises(RuntimeError, match="automatic differentiation"):
         mindspore.grad(lambda out: adapted.normalize(fixed, out=out).sum())(tensor(X))
@@ -149,7 +153,7 @@ def test_out_in_a_graph_is_refused(run, request):
     if "pynative" in request.node.callspec.id:
         pytest.skip("is no graph")
     out = tensor(np.zeros((2, 2)))
-    with pytest.raises(PortnormError, match="out= .* compiled graph"):
+    with pytest.raises(PortnormError, match=r"out= .* compiled graph"):
         run(FillsOut(), tensor(X), out)
     assert (array(out) == 0).all()
 
@@ -179,6 +183,13 @@ def test_p_and_eps_may_be_tensors_of_no_dim(torch, name, value, dtype):
     assert got == pytest.approx(own.numpy(), rel=1e-6)
 
 
+class Compiled(nn.Cell):
+    """Says whether it is compiled."""
+
+    def construct(self, x: Tensor) -> bool:
+        return adapted._compiling()
+
+
 @pytest.mark.parametrize("name", ["p", "eps"])
 def test_p_and_eps_as_tensors_are_refused_in_a_graph(run, name):
     cell, x, value = Tensors(name), tensor(X), tensor(2.0)
@@ -187,16 +198,3 @@ def test_p_and_eps_as_tensors_are_refused_in_a_graph(run, name):
             run(cell, x, value)
     else:
         assert run(cell, x, value).shape == x.shape
-
-
-class Compiled(nn.Cell):
-    """Says whether it is compiled."""
-
-    def construct(self, x: Tensor) -> bool:
-        return adapted._compiling()
-
-
-def test_no_warning_is_left_over():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        adapted.normalize(tensor(X), out=tensor(np.zeros((2, 2))))
