@@ -157,11 +157,12 @@ def _order_by_name(p: str, ndim: int, dim: object) -> float:
 
 def normalize_dims(dim: object, ndim: int) -> tuple[int, ...]:
     """Return the dims to reduce, counted from 0; all of them for None, () and []."""
-    dims = tuple(_dim_elements(dim))
-    wrapped = [_wrap_dim(d, ndim) for d in dims]
-    for d in wrapped:
-        if wrapped.count(d) > 1:
+    wrapped: list[int] = []
+    for element in tuple(_dim_elements(dim)):
+        d = _wrap_dim(element, ndim)
+        if d in wrapped:
             raise RuntimeError(f"dim {d} appears multiple times in the list of dims")
+        wrapped.append(d)
     if ndim == 0:
         return ()
     return tuple(sorted(wrapped)) or tuple(range(ndim))
@@ -173,11 +174,18 @@ def _dim_elements(dim: object) -> Iterator[int]:
         return
     elements = dim if isinstance(dim, (tuple, list)) else (dim,)
     for position, element in enumerate(elements):
-        if isinstance(element, bool) or not hasattr(element, "__index__"):
-            if elements is dim or isinstance(element, bool):
-                found = f"found element of type {_type_name(element)} at pos {position}"
-                raise TypeError(f"{expected}but {found}")
-            raise TypeError(f"{expected}not {_type_name(dim)}")
+        name = _type_name(element)
+        if position == 0 and isinstance(element, bool):  # torch lets it pass further on
+            raise TypeError(f"{expected}but found element of type {name} at pos 0")
+        if not hasattr(element, "__index__"):
+            if elements is not dim:
+                raise TypeError(f"{expected}not {name}")
+            if position == 0:
+                raise TypeError(f"{expected}but found element of type {name} at pos 0")
+            raise TypeError(
+                "linalg_vector_norm(): argument 'dim' failed to unpack the object at pos "
+                f'{position + 1} with error "type must be tuple of ints,but got {name}"'
+            )
         yield cast(SupportsIndex, element).__index__()
 
 
@@ -287,14 +295,14 @@ def l2_normalize_axis(axis: object) -> int:
             f"For 'L2Normalize', the length of 'axis' must be 1, but got {len(axes)}, "
             "later will support multiple axis!"
         )
-    if isinstance(axes[0], bool) or not isinstance(axes[0], int):
+    if isinstance(axes[0], bool) or not isinstance(axes[0], numbers.Integral):
         shown = str(axes[0]).lower() if isinstance(axes[0], bool) else f"{axes[0]}"
         shown = f"[{shown}]" if isinstance(axis, (int, list)) else f"({shown})"
         raise TypeError(
             "For primitive[L2Normalize], the attribute[axis] must be one of "
             f"['int', 'tuple', 'list'] with all Int elements, but got {shown}"
         )
-    return axes[0]
+    return int(axes[0])
 
 
 def l2_normalize_epsilon(epsilon: object) -> float | int:

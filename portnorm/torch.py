@@ -122,27 +122,26 @@ def _round_epsilon(epsilon: float | int, dtype: str) -> float:
 
 
 def _divide(x: Tensor, dim: int, epsilon: float) -> Tensor:
-    # A wider type holds the sum of squares of every vector; L2Normalize's own overflow is a
-    # defect that parity="semantic" leaves out. Apple's GPUs have no float64.
-    half = x.dtype == torch.float16
-    v = x.float() if half or x.device.type == "mps" else x.double()
-    squares = v * v
-    widened = v.dtype != x.dtype
-    total = squares.sum(dim, keepdim=True) if widened else _split_sum(squares, dim)
+    # float32 holds the squares of every float16 number; L2Normalize's own overflow is a defect
+    # that parity="semantic" leaves out.
+    v = x.float() if x.dtype == torch.float16 else x
+    squares = _sum(v * v, dim)
     # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
     # epsilon's.
-    divisor = torch.where(total > epsilon, total, epsilon).sqrt()
-    # float16 would not hold the norms of large vectors.
-    return (x / (divisor if half else divisor.to(x.dtype))).to(x.dtype)
+    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
+    return (v / divisor.to(v.dtype)).to(x.dtype)
 
 
-def _split_sum(terms: Tensor, dim: int) -> Tensor:
-    """Add terms >= 0 of a type that has no wider one, to an error of about one rounding.
+def _sum(terms: Tensor, dim: int) -> Tensor:
+    """Add terms >= 0, to an error of about one rounding.
 
-    The upper parts are multiples of one unit so large that they add up exactly; the lower parts
-    are so small that the rounding of their sum does not matter. A plain sum can be more than
-    4 ULP off where L2Normalize, by luck, is not.
+    torch's plain sum of float32 is more than 4 ULP off where L2Normalize, by luck, is not. A sum
+    in float64 is not, but float64 has no wider type, and Apple's GPUs have no float64. There the
+    terms are split: the upper parts are multiples of one unit so large that they add up exactly,
+    the lower parts so small that the rounding of their sum does not matter.
     """
+    if terms.dtype == torch.float32 and terms.device.type != "mps":
+        return terms.sum(dim, keepdim=True, dtype=torch.float64)
     count = terms.shape[dim]
     if count == 0:
         return terms.sum(dim, keepdim=True)

@@ -38,27 +38,38 @@ def graph_mode() -> Iterator[None]:
     mindspore.set_context(mode=before)
 
 
-@pytest.fixture(params=["pynative", "jit", "graph"])
-def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Call a Cell in PyNative, inside `mindspore.jit`, or in GRAPH_MODE.
+def _in_pynative(cell: Any, *inputs: Any) -> Any:
+    return cell(*inputs)
 
-    The mode lasts for the call, so that what it is compared with runs in PyNative.
-    """
+
+def _in_jit(cell: Any, *inputs: Any) -> Any:
     import mindspore
 
-    def in_graph_mode(cell: Any, *inputs: Any) -> Any:
-        before = mindspore.get_context("mode")
-        mindspore.set_context(mode=mindspore.GRAPH_MODE)
-        try:
-            return cell(*inputs)
-        finally:
-            mindspore.set_context(mode=before)
+    return mindspore.jit(cell)(*inputs)
 
-    return {
-        "pynative": lambda cell, *inputs: cell(*inputs),
-        "jit": lambda cell, *inputs: mindspore.jit(cell)(*inputs),
-        "graph": in_graph_mode,
-    }[request.param]
+
+def _in_graph_mode(cell: Any, *inputs: Any) -> Any:
+    """The mode lasts for the call, so that what it is compared with runs in PyNative."""
+    import mindspore
+
+    before = mindspore.get_context("mode")
+    mindspore.set_context(mode=mindspore.GRAPH_MODE)
+    try:
+        return cell(*inputs)
+    finally:
+        mindspore.set_context(mode=before)
+
+
+@pytest.fixture(params=[_in_pynative, _in_jit, _in_graph_mode], ids=["pynative", "jit", "graph"])
+def run(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Call a Cell in PyNative, inside `mindspore.jit`, or in GRAPH_MODE."""
+    return request.param
+
+
+@pytest.fixture(params=[_in_jit, _in_graph_mode], ids=["jit", "graph"])
+def compiled(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """Call a Cell inside `mindspore.jit`, or in GRAPH_MODE."""
+    return request.param
 
 
 @pytest.fixture

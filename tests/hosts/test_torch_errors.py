@@ -198,7 +198,6 @@ def test_what_mindspore_takes_is_taken(arguments: dict[str, Any], dtype: str) ->
 
 
 @needs_mindspore
-@pytest.mark.xfail(reason="only elements that are ints are taken", strict=True)
 @pytest.mark.parametrize("axis", [(np.int64(0),), [np.int64(-1)]], ids=repr)
 def test_an_axis_in_a_numpy_int64_is_taken(axis: Any) -> None:
     assert error_of(on_mindspore({"axis": axis}, X)) is None
