@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import operator
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -121,9 +122,9 @@ def normalize_arguments(
     order = normalize_order(p, len(shape), dim)
     if dtype not in NORMALIZE.dtypes:
         _refuse_dtype(dtype)
-    dims = normalize_dims(dim, len(shape))
     if order < 0 or order == math.inf:
-        _refuse_empty(order, dim, dims, shape)
+        _refuse_empty(order, dim, shape)
+    dims = normalize_dims(dim, len(shape))
     return NormalizeArguments(order, dims, normalize_eps(eps, dtype))
 
 
@@ -177,7 +178,7 @@ def _dim_elements(dim: object) -> Iterator[int]:
         name = _type_name(element)
         if position == 0 and isinstance(element, bool):  # torch lets it pass further on
             raise TypeError(f"{expected}but found element of type {name} at pos 0")
-        if not hasattr(element, "__index__"):
+        if not _is_index(element):
             if elements is not dim:
                 raise TypeError(f"{expected}not {name}")
             if position == 0:
@@ -187,6 +188,14 @@ def _dim_elements(dim: object) -> Iterator[int]:
                 f'{position + 1} with error "type must be tuple of ints,but got {name}"'
             )
         yield cast(SupportsIndex, element).__index__()
+
+
+def _is_index(value: object) -> bool:
+    try:
+        operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        return False
+    return True
 
 
 def _wrap_dim(dim: int, ndim: int) -> int:
@@ -206,16 +215,19 @@ def _refuse_dtype(dtype: str) -> NoReturn:
     )
 
 
-def _refuse_empty(order: float, dim: object, dims: tuple[int, ...], shape: Shape) -> None:
+def _refuse_empty(order: float, dim: object, shape: Shape) -> None:
     """An empty maximum or minimum has no value."""
+    if 0 not in shape:
+        return
     refused = f"linalg.vector_norm cannot compute the {order:g} norm on "
     reason = "is empty and the operation does not have an identity"
-    if 0 in shape and (dim is None or dim in ((), [])):
+    dims = tuple(_dim_elements(dim))
+    if not dims:
         raise RuntimeError(
             f"{refused}an empty tensor because the operation does not have an identity"
         )
     for d in dims:
-        if shape[d] == 0:
+        if shape[_wrap_dim(d, len(shape))] == 0:
             # torch leaves out the space before "because".
             raise RuntimeError(f"{refused}the dimension {d}because this dimension {reason}")
 

@@ -54,11 +54,16 @@ def test_normalize_is_as_accurate_as_promised(rng, torch, dtype, p):
         assert not exact_formula.violations(got, own, true, dtype).any(), case
 
 
-@pytest.mark.parametrize("epsilon", [1e-4, 1e-3, 10.0, 1e-12, 1e-40, -1.0])
-@pytest.mark.parametrize("dtype", L2_DTYPES)
+L2_CALLS = [
+    (dtype, epsilon)
+    for dtype in L2_DTYPES
+    for epsilon in (1e-4, 1e-3, 10.0, 1e-12, 1e-40, -1.0)
+    if dtype != "float16" or abs(epsilon) > 1e-7  # smaller ones are 0 there, and refused
+]
+
+
+@pytest.mark.parametrize(("dtype", "epsilon"), L2_CALLS)
 def test_l2_normalize_is_as_accurate_as_promised(rng, dtype, epsilon):
-    if dtype == "float16" and abs(epsilon) < 1e-7:
-        pytest.skip("rounds to 0 in float16, which L2Normalize refuses")
     for _ in range(12):
         x = random_case(rng, dtype, 2).values
         x = x.reshape(x.shape or 1)

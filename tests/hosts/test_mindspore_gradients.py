@@ -84,11 +84,9 @@ def test_normalize_has_the_exact_gradient(rng, dtype, p):
         assert np.min(errors, axis=0).max(initial=0) <= 8, case
 
 
-@pytest.mark.parametrize("epsilon", [1e-4, 1.0, 1e-12])
+@pytest.mark.parametrize("epsilon", [1e-4, 1.0, 1e-6])
 @pytest.mark.parametrize("dtype", L2_DTYPES)
 def test_l2_normalize_has_the_exact_gradient(rng, dtype, epsilon):
-    if dtype == "float16" and epsilon < 1e-7:
-        pytest.skip("rounds to 0 in float16, which L2Normalize refuses")
     for _ in range(8):
         x = random_case(rng, dtype, 2).values
         x = x.reshape(x.shape or 1)

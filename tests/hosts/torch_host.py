@@ -16,7 +16,7 @@ from torch import Tensor
 DTYPES = ("float16", "float32", "float64")
 EPSILONS = (1e-4, 1e-12, 1e-24, 10.0, -1.0)
 LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "channels_last")
-_WIDE = {"float32": (18, 37), "float64": (150, 300)}
+_WIDE = {"float32": [(-30, -18), (18, 37)], "float64": [(-250, -150), (150, 300)]}
 _CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -91,8 +91,8 @@ def random_case(rng: np.random.Generator, dtype: str, *, wide: bool = False) -> 
     values = rng.normal(size=shape)
     if epsilon > 0:
         values *= rng.random(shape) < 0.8
-    exponents = (_WIDE[dtype], shape) if wide else ((-3, 3), ())
-    values *= 10.0 ** rng.uniform(*exponents[0], exponents[1])
+    exponents = _WIDE[dtype][rng.integers(2)] if wide else (-3, 3)
+    values *= 10.0 ** rng.uniform(*exponents, shape if wide else ())
     # Each vector has a magnitude of its own: far below, about, or far above the floor.
     lanes = tuple(1 if d == dim else n for d, n in enumerate(shape))
     values *= 1 if wide else np.sqrt(abs(epsilon)) * rng.choice([1e-3, 0.5, 1, 2, 1e3], lanes)
