@@ -146,7 +146,8 @@ def _sum(terms: Tensor, dim: int) -> Tensor:
     if count == 0:
         return terms.sum(dim, keepdim=True)
     unit = 4 * count * terms.detach().amax(dim, keepdim=True)
-    upper = torch.where(unit < math.inf, (terms.detach() + unit) - unit, 0.0)
+    # Not `unit < inf`: then terms + unit may still overflow, and inf - inf is NaN.
+    upper = torch.where(2 * unit < math.inf, (terms.detach() + unit) - unit, 0.0)
     return upper.sum(dim, keepdim=True) + (terms - upper).sum(dim, keepdim=True)
 
 

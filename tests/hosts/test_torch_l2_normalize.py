@@ -63,6 +63,16 @@ def test_where_the_dtype_cannot_hold_the_squares_the_error_is_at_most_twice_mind
         assert worst_error(l2_normalize(case), case) <= allowed, case
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 1000])
+def test_squares_near_the_largest_number_are_added(n: int) -> None:
+    most = torch.finfo(torch.float64).max
+    factors = torch.tensor([[k * n + more] for k in (1, 2, 4, 8) for more in (0.1, 0.5, 1, 2)])
+    x = (most / factors.double()).sqrt().expand(-1, n)
+    got = adapted.l2_normalize(x, 1)
+    errors = error_in_ulp(got.numpy(), exact_formula.forward(x.numpy(), 2, 1, 0), "float64")
+    assert errors.max() <= PROMISED_ULP
+
+
 FAULTS: dict[str, tuple[Callable[..., Any], str]] = {
     "epsilon bounds the norm": (lambda x, d, e: F.normalize(x, 2, d, e), "float32"),
     "epsilon is not rounded to float32": (
