@@ -10,7 +10,8 @@ Where to find what:
 
     portnorm.torch, portnorm.mindspore   the adapters; each needs its own framework only
     portnorm.semantics                   the two functions as data: defaults, domains, error texts
-    portnorm.options                     the parity level, and what happens for an unsupported p
+    portnorm.options                     the parity level, references, and what happens for other p
+    portnorm.reference                   builds of the frameworks, and the rules of their arithmetic
     portnorm.errors                      errors and warnings
     portnorm.compare                     measures where the two functions differ on given data
     portnorm.cli                         the command `portnorm`
@@ -27,15 +28,18 @@ from portnorm.errors import (
     UnsupportedPWarning,
 )
 from portnorm.options import Options, get_options, set_options
+from portnorm.reference import MindSporeReference, TorchReference
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "MindSporeReference",
     "NativeParityError",
     "Options",
     "PortnormError",
     "PortnormWarning",
     "StrictParityError",
+    "TorchReference",
     "UnsupportedPError",
     "UnsupportedPWarning",
     "__version__",

@@ -1,0 +1,615 @@
+"""Builds of the two frameworks, and the rules of arithmetic that hold for each.
+
+The bits of a result belong to a build: framework, version, CPU capability, number of threads. A
+reference names a build; its `rules` are what `portnorm.exact` needs to give the bits of that
+build on any machine. Standard library only.
+
+Sources: the builds in the tables below are wheels for Linux from PyPI. For torch on x86-64 and
+aarch64 their outputs are stored in tests/golden, which describes how they were made; MindSpore's
+were compared on both machines with a model of its kernels. A build is certified, which means that
+it has rules here, only where no result was found that the rules do not give.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+
+from portnorm.errors import StrictParityError
+
+Tail = Literal["plain", "fused", "mod4"]
+
+_VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]*", re.ASCII)
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class TorchRules:
+    """How a build of torch adds, and where its versions differ.
+
+    Two builds with the same rules share one instance, so instances compare by identity.
+
+    Attributes:
+        lanes: partial sums that the fast path keeps in float32; float64 has half as many, and
+            bfloat16 reads two elements for each in a step.
+        lanes_fused: these partial sums use fused multiply-add.
+        tail: what the fast path does with the elements that do not fill a step, for float32,
+            float64 and bfloat16. ``"plain"`` rounds each square, ``"fused"`` does not, ``"mod4"``
+            rounds those of the first ``4 * (t // 4)`` of t elements.
+        slow_fused: every other path uses fused multiply-add at p = 2.
+        gradient_passes_at_floor: where the norm equals eps, the gradient is that of the norm.
+        sum_lanes: float32 lanes of the sum in the gradient; float64 has half as many, and the
+            16-bit dtypes read two elements for each in a step.
+        float16: float16 is supported.
+        bfloat16_sum_in_bfloat16: except on the fast path, squares and sums of bfloat16 are
+            rounded to bfloat16 one by one.
+        rounds_inner_sums: gradients of the 16-bit dtypes over dims that do not merge round each
+            inner sum.
+        single_element_squared: the norm of a single element is the root of its square, not its
+            absolute value.
+        half_name: how float16 is called in the texts of errors.
+        integer_error: the type of error that tensors of integers raise.
+    """
+
+    lanes: int
+    lanes_fused: bool
+    tail: Mapping[str, Tail]
+    slow_fused: bool
+    gradient_passes_at_floor: bool
+    sum_lanes: int
+    float16: bool
+    bfloat16_sum_in_bfloat16: bool
+    rounds_inner_sums: bool
+    single_element_squared: bool
+    half_name: str
+    integer_error: str
+
+
+@dataclass(frozen=True)
+class MindSporeRules:
+    """How a build of MindSpore adds. float16 is the same everywhere.
+
+    Attributes:
+        fused: the sum of squares uses fused multiply-add, for float32 and float64.
+        flushes_subnormals: subnormals of float32 and float64 count as 0.
+        gradient_fused: the gradient takes ``dy - y * S1`` with one rounding.
+    """
+
+    fused: bool
+    flushes_subnormals: bool
+    gradient_fused: bool
+
+
+def _tail(float32: Tail, float64: Tail, bfloat16: Tail) -> Mapping[str, Tail]:
+    return MappingProxyType({"float32": float32, "float64": float64, "bfloat16": bfloat16})
+
+
+_NOTHING_FUSED = {
+    "lanes_fused": False,
+    "slow_fused": False,
+    "tail": _tail("plain", "plain", "plain"),
+}
+_ALL_FUSED = {"lanes_fused": True, "slow_fused": True, "tail": _tail("fused", "fused", "fused")}
+
+_FIRST_TORCH_RULES = TorchRules(
+    lanes=8,
+    lanes_fused=True,
+    tail=_tail("fused", "fused", "fused"),
+    slow_fused=True,
+    gradient_passes_at_floor=True,
+    sum_lanes=8,
+    float16=False,
+    bfloat16_sum_in_bfloat16=True,
+    rounds_inner_sums=True,
+    single_element_squared=True,
+    half_name="at::Half",
+    integer_error="RuntimeError",
+)
+
+_TORCH_HISTORY: dict[str, dict[str, Any]] = {
+    "2.0.1": {},
+    "2.1.2": {"float16": True, "bfloat16_sum_in_bfloat16": False},
+    "2.2.2": {},
+    "2.3.1": {"rounds_inner_sums": False},
+    "2.4.1": {"single_element_squared": False},
+    "2.5.1": {},
+    "2.6.0": {},
+    "2.7.1": {"tail": _tail("mod4", "fused", "fused")},
+    "2.8.0": {
+        "lanes_fused": False,
+        "slow_fused": False,
+        "tail": _tail("mod4", "fused", "plain"),
+    },
+    "2.9.1": {},
+    "2.10.0": {"half_name": "c10::Half"},
+    "2.11.0": {},
+    "2.12.1": {},
+    "2.13.0": {},
+    "2.14.1": {"gradient_passes_at_floor": False},
+    "2.15.0": {"integer_error": "NotImplementedError"},
+}
+"""What each release of torch changed from the one above, on x86-64 with AVX2.
+
+Source: tests/golden/rules.json, and behaviour.json beside it for the texts and types of errors.
+"""
+
+_X86 = tuple(_TORCH_HISTORY)
+
+
+class _TorchBuilds(NamedTuple):
+    """Releases of torch that do at this capability as with AVX2, but for some rules."""
+
+    machine: str
+    capability: str
+    versions: tuple[str, ...]
+    instead: dict[str, Any]
+
+
+_TORCH_BUILDS = (
+    _TorchBuilds("x86_64", "avx2", _X86, {}),
+    _TorchBuilds("x86_64", "avx512", _X86[:1], {"lanes": 16, "sum_lanes": 16}),
+    _TorchBuilds("x86_64", "avx512", _X86[1:], {}),
+    _TorchBuilds("x86_64", "default", _X86, _NOTHING_FUSED),
+    _TorchBuilds("aarch64", "neon", ("2.5.1",), _ALL_FUSED),
+    _TorchBuilds(
+        "aarch64",
+        "neon",
+        ("2.9.1", "2.10.0", "2.13.0"),
+        {**_ALL_FUSED, "lanes": 4, "sum_lanes": 4},
+    ),
+    _TorchBuilds("aarch64", "sve256", ("2.9.1", "2.13.0"), _NOTHING_FUSED),
+)
+"""The certified builds. Source: tests/golden, and the wheel of 2.5.1 for aarch64."""
+
+_MINDSPORE_BUILDS = (
+    ("x86_64", ("2.0.0", "2.7.0", "2.8.0", "2.9.0", "2.10.0"), MindSporeRules(False, False, False)),
+    ("aarch64", ("2.7.1", "2.9.0"), MindSporeRules(True, True, True)),
+)
+"""The certified builds: machine, versions, rules."""
+
+
+def _torch_history() -> dict[str, TorchRules]:
+    rules, history = _FIRST_TORCH_RULES, {}
+    for version, changes in _TORCH_HISTORY.items():
+        rules = history[version] = replace(rules, **changes)
+    return history
+
+
+def _torch_table() -> dict[tuple[str, str], TorchRules]:
+    """Return the rules by version and capability; equal rules are one instance."""
+    history, table = _torch_history(), {}
+    shared: dict[str, TorchRules] = {}
+    for _, capability, versions, instead in _TORCH_BUILDS:
+        for version in versions:
+            rules = replace(history[version], **instead)
+            table[version, capability] = shared.setdefault(repr(rules), rules)
+    return table
+
+
+_TORCH = _torch_table()
+_MINDSPORE = {
+    (version, machine): rules
+    for machine, versions, rules in _MINDSPORE_BUILDS
+    for version in versions
+}
+
+
+class Certified(NamedTuple):
+    """Versions of a framework whose bits are promised on one machine and capability.
+
+    Attributes:
+        framework: ``"torch"`` or ``"mindspore"``.
+        machine: ``"x86_64"`` or ``"aarch64"``.
+        capability: the CPU capability that torch uses there; ``""`` for MindSpore.
+        versions: the releases, oldest first.
+    """
+
+    framework: str
+    machine: str
+    capability: str
+    versions: tuple[str, ...]
+
+
+def certified() -> tuple[Certified, ...]:
+    """Return the builds whose bits are promised.
+
+    >>> for row in certified():
+    ...     print(row.framework, row.machine, row.capability, *row.versions[-2:])
+    torch x86_64 avx2 2.14.1 2.15.0
+    torch x86_64 avx512 2.14.1 2.15.0
+    torch x86_64 default 2.14.1 2.15.0
+    torch aarch64 neon 2.10.0 2.13.0
+    torch aarch64 sve256 2.9.1 2.13.0
+    mindspore x86_64  2.9.0 2.10.0
+    mindspore aarch64  2.7.1 2.9.0
+    """
+    torch: dict[tuple[str, str], tuple[str, ...]] = {}
+    for machine, capability, versions, _ in _TORCH_BUILDS:
+        torch[machine, capability] = torch.get((machine, capability), ()) + versions
+    return (
+        *(Certified("torch", *build, versions) for build, versions in torch.items()),
+        *(
+            Certified("mindspore", machine, "", versions)
+            for machine, versions, _ in _MINDSPORE_BUILDS
+        ),
+    )
+
+
+# --- references -----------------------------------------------------------------------------------
+
+_R = TypeVar("_R", bound="_Reference")
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """What both kinds of reference have."""
+
+    framework: ClassVar[str]
+    version: str
+
+    def to_json(self) -> str:
+        """Return the reference as a JSON object, which `from_json` reads."""
+        import json
+
+        return json.dumps(_to_record(self))
+
+    @classmethod
+    def from_json(cls: type[_R], text: str) -> _R:
+        """Return the reference of this kind that a JSON text holds.
+
+        Args:
+            text: what `to_json` returns, or what ``portnorm reference`` prints.
+
+        Raises:
+            ValueError: it is neither, or holds no reference of this kind.
+        """
+        for reference in parse_references(text):
+            if isinstance(reference, cls):
+                return reference
+        raise ValueError(f"the text holds no reference of {cls.framework}")
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        """A copy looks its rules up anew, so that it has the shared instance too."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self))
+
+
+@dataclass(frozen=True)
+class TorchReference(_Reference):
+    """A build of torch for the CPU, whose bits ``parity="strict"`` gives.
+
+    Any machine can give the bits of any build.
+
+    Args:
+        version: as ``torch.__version__`` has it. What follows a ``+`` does not count.
+        capability: what the build uses of the CPU: ``"avx2"``, ``"avx512"`` or ``"default"`` on
+            x86-64, ``"neon"`` or ``"sve256"`` on aarch64. ``"avx2"`` and ``"avx512"`` give the
+            same bits, except in torch 2.0.
+        threads: as ``torch.get_num_threads()`` has it. It matters from 32768 elements on.
+
+    Raises:
+        TypeError: an argument has another type.
+        ValueError: no such capability, no such version number, or fewer threads than one.
+
+    >>> from portnorm import TorchReference
+    >>> TorchReference(capability="neon").to_json()
+    '{"framework": "torch", "version": "2.13.0", "capability": "neon", "threads": 1}'
+    >>> TorchReference.from_json(_) == TorchReference("2.13.0", "neon")
+    True
+    """
+
+    framework: ClassVar[str] = "torch"
+    version: str = "2.13.0"
+    capability: str = "avx2"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        _check_version(self)
+        _check_choice("capability", self.capability, TORCH_CAPABILITIES)
+        if not isinstance(self.threads, int) or isinstance(self.threads, bool):
+            raise TypeError(f"threads must be an int, not {type(self.threads).__name__}")
+        if self.threads < 1:
+            raise ValueError("threads must be 1 or more")
+
+    @functools.cached_property
+    def rules(self) -> TorchRules:
+        """The rules of this build.
+
+        Raises:
+            StrictParityError: the build is not certified.
+
+        >>> TorchReference("2.15.0+cpu").rules is TorchReference("2.14.1").rules
+        False
+        >>> TorchReference("2.14.1+cpu").rules is TorchReference("2.14.1", "avx512").rules
+        True
+        """
+        rules = _TORCH.get((_release(self.version), self.capability))
+        if rules is None:
+            raise _not_certified(self, f"torch {self.version} with capability {self.capability!r}")
+        return rules
+
+    @classmethod
+    def current(cls) -> TorchReference:
+        """Return the reference of the torch that is installed, as it is set up now.
+
+        Raises:
+            ModuleNotFoundError: torch is not installed.
+            StrictParityError: a system or a CPU for which nothing is certified.
+        """
+        torch: Any = importlib.import_module("torch")
+        machine = _machine(cls.framework)
+        capability = _torch_capability(machine, torch.backends.cpu.get_cpu_capability())
+        return cls(str(torch.__version__), capability, torch.get_num_threads())
+
+
+@dataclass(frozen=True)
+class MindSporeReference(_Reference):
+    """A build of MindSpore for the CPU, whose bits ``parity="strict"`` gives.
+
+    Any machine can give the bits of any build. The number of threads does not matter.
+
+    Args:
+        version: as ``mindspore.__version__`` has it. What follows a ``+`` does not count.
+        machine: ``"x86_64"`` or ``"aarch64"``.
+
+    Raises:
+        TypeError: an argument has another type.
+        ValueError: no such machine or version number.
+
+    >>> from portnorm import MindSporeReference
+    >>> MindSporeReference("2.9.0", "aarch64").to_json()
+    '{"framework": "mindspore", "version": "2.9.0", "machine": "aarch64"}'
+    >>> MindSporeReference.from_json(_) == MindSporeReference("2.9.0", "aarch64")
+    True
+    """
+
+    framework: ClassVar[str] = "mindspore"
+    version: str = "2.10.0"
+    machine: str = "x86_64"
+
+    def __post_init__(self) -> None:
+        _check_version(self)
+        _check_choice("machine", self.machine, MACHINES)
+
+    @functools.cached_property
+    def rules(self) -> MindSporeRules:
+        """The rules of this build.
+
+        Raises:
+            StrictParityError: the build is not certified.
+
+        >>> MindSporeReference("2.9.0", "aarch64").rules
+        MindSporeRules(fused=True, flushes_subnormals=True, gradient_fused=True)
+        """
+        rules = _MINDSPORE.get((_release(self.version), self.machine))
+        if rules is None:
+            raise _not_certified(self, f"MindSpore {self.version} on {self.machine}")
+        return rules
+
+    @classmethod
+    def current(cls) -> MindSporeReference:
+        """Return the reference of the MindSpore that is installed.
+
+        Raises:
+            ModuleNotFoundError: MindSpore is not installed.
+            StrictParityError: a system or a CPU for which nothing is certified.
+        """
+        mindspore: Any = importlib.import_module("mindspore")
+        return cls(str(mindspore.__version__), _machine(cls.framework))
+
+
+Reference = TorchReference | MindSporeReference
+
+REFERENCES: dict[str, type[TorchReference] | type[MindSporeReference]] = {
+    kind.framework: kind for kind in (TorchReference, MindSporeReference)
+}
+"""The kinds of reference, by framework."""
+
+TORCH_CAPABILITIES = tuple(dict.fromkeys(builds.capability for builds in _TORCH_BUILDS))
+MACHINES = tuple(machine for machine, _, _ in _MINDSPORE_BUILDS)
+
+
+def by_framework(references: Iterable[Reference]) -> dict[str, Reference]:
+    """Return references by the name of their framework.
+
+    Raises:
+        TypeError: something is not a reference.
+        ValueError: two are of the same framework.
+
+    >>> by_framework([TorchReference("2.4.1")])
+    {'torch': TorchReference(version='2.4.1', capability='avx2', threads=1)}
+    """
+    found: dict[str, Reference] = {}
+    for reference in references:
+        if not isinstance(reference, Reference):
+            kind = type(reference).__name__
+            raise TypeError(f"expected a TorchReference or a MindSporeReference, not {kind}")
+        if reference.framework in found:
+            raise ValueError(f"there are two references of {reference.framework}")
+        found[reference.framework] = reference
+    return found
+
+
+def _check_version(reference: _Reference) -> None:
+    if not isinstance(reference.version, str):
+        raise TypeError(f"version must be a str, not {type(reference.version).__name__}")
+    if not _VERSION.fullmatch(reference.version):
+        raise ValueError(f"version must be a number such as '2.10.0', not {reference.version!r}")
+    # torch's own class of versions is a str that compares as a number.
+    object.__setattr__(reference, "version", str(reference.version))
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+
+
+def _release(version: str) -> str:
+    return version.partition("+")[0]
+
+
+def _not_certified(reference: _Reference, name: str) -> StrictParityError:
+    rows = [row for row in certified() if row.framework == reference.framework]
+    known = "; ".join(f"{row.capability or row.machine}: {', '.join(row.versions)}" for row in rows)
+    return StrictParityError(
+        f"the bits of {name} are not promised, because they were never compared with portnorm's. "
+        f"Certified are {known}. Choose one of these as the reference, or see with "
+        "`portnorm certify` how far the bits of an installed build agree."
+    )
+
+
+# --- the machine in use ---------------------------------------------------------------------------
+
+_MACHINE_NAMES = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+_REPORTED_BY_TORCH = {
+    "x86_64": {"AVX512": "avx512", "AVX2": "avx2", "DEFAULT": "default", "NO AVX": "default"},
+    "aarch64": {"SVE256": "sve256", "DEFAULT": "neon", "NO AVX": "neon"},
+}
+
+
+def _machine(framework: str) -> str:
+    """Return the kind of CPU.
+
+    Raises:
+        StrictParityError: not Linux, where the builds that were compared come from, or another CPU.
+    """
+    machine = platform.machine()
+    if sys.platform != "linux" or machine not in _MACHINE_NAMES:
+        raise StrictParityError(
+            f"no build of {framework} for {sys.platform} on {machine} is certified, only for "
+            f"linux on {' and '.join(MACHINES)}; name the reference yourself"
+        )
+    return _MACHINE_NAMES[machine]
+
+
+def _torch_capability(machine: str, reported: str) -> str:
+    names = _REPORTED_BY_TORCH[machine]
+    if reported not in names:
+        raise StrictParityError(
+            f"torch reports the CPU capability {reported!r}, which is not certified on {machine}; "
+            f"the variable ATEN_CPU_CAPABILITY makes torch use another"
+        )
+    return names[reported]
+
+
+# --- text and files -------------------------------------------------------------------------------
+
+
+def parse_references(text: str) -> tuple[Reference, ...]:
+    """Read a reference, or a list with at most one for each framework, from JSON.
+
+    Raises:
+        ValueError: the text is something else.
+
+    >>> parse_references('{"framework": "mindspore", "version": "2.7.0", "machine": "x86_64"}')
+    (MindSporeReference(version='2.7.0', machine='x86_64'),)
+    """
+    found = _load_json(text)
+    records = found if isinstance(found, list) else [found]
+    if not records:
+        raise ValueError("the list holds no reference")
+    return tuple(by_framework(map(_from_record, records)).values())
+
+
+def format_references(references: Iterable[Reference]) -> str:
+    """Return a JSON list of references that `parse_references` reads.
+
+    Raises:
+        TypeError, ValueError: as `by_framework`.
+    """
+    import json
+
+    return json.dumps([_to_record(r) for r in by_framework(references).values()], indent=2)
+
+
+def read_references(path: str | os.PathLike[str]) -> tuple[Reference, ...]:
+    """Read what `write_references` or ``portnorm reference --save`` wrote.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it holds something else; the text names the file.
+    """
+    try:
+        return parse_references(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from error
+
+
+def write_references(path: str | os.PathLike[str], references: Iterable[Reference]) -> None:
+    """Write references to a file, which is never seen half written.
+
+    Raises:
+        OSError: the file cannot be written; an old one is as it was then.
+        TypeError, ValueError: as `by_framework`.
+    """
+    text = format_references(references) + "\n"
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        raise OSError(f"{os.fspath(path)} is not a regular file")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+
+
+def _load_json(text: str) -> object:
+    import json
+
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, not {type(text).__name__}")
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except RecursionError as error:
+        raise ValueError("not a reference: nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from error
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return record
+
+
+def _to_record(reference: _Reference) -> dict[str, object]:
+    values = {field.name: getattr(reference, field.name) for field in fields(reference)}
+    return {"framework": reference.framework, **values}
+
+
+def _from_record(record: object) -> Reference:
+    if not isinstance(record, dict):
+        raise ValueError(f"a reference is a JSON object, not {type(record).__name__}")
+    framework = record.get("framework")
+    if not isinstance(framework, str) or framework not in REFERENCES:
+        raise ValueError(f"its 'framework' must be one of {', '.join(map(repr, REFERENCES))}")
+    kind = REFERENCES[framework]
+    names = {field.name for field in fields(kind)}
+    values = {name: value for name, value in record.items() if name != "framework"}
+    for problem, keys in (("lacks", names - set(values)), ("cannot have", set(values) - names)):
+        if keys:
+            raise ValueError(
+                f"a reference of {framework} {problem} {', '.join(map(repr, sorted(keys)))}"
+            )
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
