@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
-from mindspore import Tensor
+from mindspore import Tensor, ops
 from mindspore_host import (
     ORDERS,
     Call,
@@ -206,18 +206,35 @@ def test_an_empty_tensor_has_an_empty_gradient(function):
 # --- against finite differences -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("p", [0.5, 1, 2, 3, math.inf, -math.inf, -1, 2.2])
-@pytest.mark.parametrize("eps", [1e-12, 100.0])
-def test_gradient_is_the_slope_of_the_forward(rng, p, eps):
+def assert_gradient_is_the_slope(rng, function, *arguments):
     x, g, step = rng.normal(size=(3, 2, 4))
     step = step * 1e-6 * np.abs(x)
 
     def loss(values):
-        return np.sum(array(adapted.normalize(Tensor(values), p, 1, eps)) * g)
+        return np.sum(array(function(Tensor(values), *arguments)) * g)
 
     slope = loss(x + step) - loss(x - step)
-    got = gradient(adapted.normalize, Tensor(x), Tensor(g), p, 1, eps)
+    got = gradient(function, Tensor(x), Tensor(g), *arguments)
     assert 2 * np.sum(got * step) == pytest.approx(slope, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize("p", ORDERS)
+@pytest.mark.parametrize("eps", [1e-12, 100.0])
+def test_gradient_is_the_slope_of_the_forward(rng, p, eps):
+    assert_gradient_is_the_slope(rng, adapted.normalize, p, 1, eps)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("epsilon", [1e-12, 100.0])
+def test_gradient_of_l2_normalize_is_the_slope_of_the_forward(rng, axis, epsilon):
+    assert_gradient_is_the_slope(rng, adapted.l2_normalize, axis, epsilon)
+
+
+def test_a_gradient_that_is_not_the_slope_is_found(rng):
+    """MindSpore's own, below the floor."""
+    operator = ops.L2Normalize(1, 100.0)
+    with pytest.raises(AssertionError):
+        assert_gradient_is_the_slope(rng, lambda x, parity=None: operator(x))
 
 
 # --- second derivatives ---------------------------------------------------------------------------

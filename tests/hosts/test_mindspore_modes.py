@@ -11,7 +11,7 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore_host import ORDERS, Call, Gradient, array, tensor
+from mindspore_host import ORDERS, Call, Case, Gradient, array, tensor
 
 import portnorm
 import portnorm.mindspore as adapted
@@ -100,14 +100,34 @@ def test_l2_normalize_runs_every_dtype_in_every_mode(run, dtype, parity):
     assert same(run(Gradient(cell), x, g), Gradient(cell)(x, g))
 
 
+@pytest.mark.parametrize("call", [(adapted.normalize, 2.0, -1), (adapted.l2_normalize,)])
 @pytest.mark.parametrize("shape", [(0,), (2, 0)])
-def test_empty_tensors_run_in_every_mode(run, shape):
-    assert run(Call(adapted.normalize, 2.0, -1), tensor(np.zeros(shape))).shape == shape
+def test_empty_tensors_run_in_every_mode(run, call, shape):
+    x = tensor(np.zeros(shape))
+    assert run(Call(*call), x).shape == shape
+    assert run(Gradient(Call(*call)), x, x).shape == shape
 
 
 @pytest.mark.parametrize("dim", [None, 0, -1, ()])
 def test_scalars_run_in_every_mode(run, dim):
-    assert array(run(Call(adapted.normalize, 2.0, dim), tensor(-3.0))) == -1
+    cell = Call(adapted.normalize, 2.0, dim)
+    assert array(run(cell, tensor(-3.0))) == -1
+    assert array(run(Gradient(cell), tensor(-3.0), tensor(1.0))) == 0
+
+
+CALLS = [(adapted.normalize, 2.0, (1, -1)), (adapted.normalize, 3.0, 2), (adapted.l2_normalize, -3)]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "sliced"])
+def test_tensors_of_five_dims_run_in_every_mode(run, rng, call, layout):
+    def drawn():
+        values = rng.normal(size=(2, 3, 1, 2, 4))
+        return Case(values, "float64", p=0, dim=0, eps=0, layout=layout).tensor
+
+    x, g = drawn(), drawn()
+    assert same(run(Call(*call), x), Call(*call)(x))
+    assert same(run(Gradient(Call(*call)), x, g), Gradient(Call(*call))(x, g))
 
 
 @pytest.mark.parametrize("function", [adapted.normalize, adapted.l2_normalize])
@@ -160,6 +180,28 @@ def test_one_graph_holds_several_calls():
 def test_a_compiled_function_takes_other_shapes_and_dtypes():
     for x in (tensor(X), tensor(X[:, :2]), tensor(X, "float64"), tensor(X[None])):
         assert same(both(x)[1], adapted.normalize(x))
+
+
+class SecondGradient(nn.Cell):
+    """The product of two cotangents with the second derivative of a Cell."""
+
+    def __init__(self, cell):
+        super().__init__()
+        self.first = Gradient(cell)
+        self.gradient = ops.GradOperation(sens_param=True)
+
+    def construct(self, x, cotangent, second):
+        return self.gradient(self.first)(x, cotangent, second)
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("size", [1.0, 1e-15, 0.0])
+def test_second_gradients_are_the_same_in_every_mode(compiled, rng, call, size):
+    x, g, h = (tensor(rng.normal(size=(2, 3, 4)), "float64") for _ in range(3))
+    cell = SecondGradient(Call(*call))
+    expected = array(cell(x * size, g, h))
+    tolerance = 1e-13 * np.abs(expected).max()
+    assert array(compiled(cell, x * size, g, h)) == pytest.approx(expected, abs=tolerance)
 
 
 # --- options --------------------------------------------------------------------------------------
