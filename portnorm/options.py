@@ -1,4 +1,4 @@
-"""Which parity level the adapters use, and what they say about p.
+"""Which parity level the adapters use, what they say about p, and whose bits strict parity gives.
 
 One context variable holds the options, so a change is seen by the code that runs in the same
 thread or asyncio task, and by no other. Standard library only.
@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal
+
+from portnorm.reference import (
+    MindSporeReference,
+    Reference,
+    TorchReference,
+    by_framework,
+    read_references,
+)
 
 Parity = Literal["native", "semantic", "strict"]
 UnsupportedP = Literal["warn", "raise", "allow"]
@@ -19,6 +28,10 @@ UnsupportedP = Literal["warn", "raise", "allow"]
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "parity": ("native", "semantic", "strict"),
     "unsupported_p": ("warn", "raise", "allow"),
+}
+_REFERENCES = {
+    "torch_reference": TorchReference,
+    "mindspore_reference": MindSporeReference,
 }
 
 
@@ -31,14 +44,22 @@ class Options:
             own ``parity`` argument is None.
         unsupported_p: ``"warn"``, ``"raise"`` or ``"allow"``: what happens on MindSpore when p
             is one that L2Normalize does not have.
+        torch_reference: the build of torch whose bits ``parity="strict"`` gives.
+        mindspore_reference: the build of MindSpore whose bits ``parity="strict"`` gives.
     """
 
     parity: Parity = "semantic"
     unsupported_p: UnsupportedP = "warn"
+    torch_reference: TorchReference = field(default_factory=TorchReference)
+    mindspore_reference: MindSporeReference = field(default_factory=MindSporeReference)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check(field.name, getattr(self, field.name), field.name)
+        for name in _ALLOWED:
+            _check(name, getattr(self, name), name)
+        for name, kind in _REFERENCES.items():
+            if not isinstance(getattr(self, name), kind):
+                got = type(getattr(self, name)).__name__
+                raise TypeError(f"{name} must be a {kind.__name__}, not {got}")
 
 
 _current: ContextVar[Options | None] = ContextVar("portnorm_options", default=None)
@@ -48,14 +69,18 @@ def get_options() -> Options:
     """Return the options in force in this thread or task.
 
     They come from the nearest `set_options`, otherwise from the environment variables
-    ``PORTNORM_PARITY`` and ``PORTNORM_UNSUPPORTED_P``, which are read once.
+    ``PORTNORM_PARITY``, ``PORTNORM_UNSUPPORTED_P`` and ``PORTNORM_REFERENCE``, which are read
+    once. The last one is the path of a file that ``portnorm reference --save`` wrote.
 
     Raises:
-        ValueError: an environment variable holds an unknown value.
+        ValueError: an environment variable holds an unknown value, or the path of a file that
+            cannot be read or holds no references.
 
     >>> import portnorm
-    >>> portnorm.get_options()
-    Options(parity='semantic', unsupported_p='warn')
+    >>> portnorm.get_options().parity
+    'semantic'
+    >>> portnorm.get_options().torch_reference
+    TorchReference(version='2.13.0', capability='avx2', threads=1)
     """
     return _current.get() or _options_of_environment()
 
@@ -70,10 +95,12 @@ class set_options:
     Args:
         parity: ``"native"``, ``"semantic"`` or ``"strict"``.
         unsupported_p: ``"warn"``, ``"raise"`` or ``"allow"``.
+        reference: a `TorchReference` or a `MindSporeReference`, or one of each; a kind that is
+            not given stays as it is.
 
     Raises:
-        ValueError: an unknown value; nothing is changed then.
-        TypeError: an unknown option.
+        ValueError: an unknown value, or two references of one kind; nothing is changed then.
+        TypeError: an unknown option, or a reference that is none.
 
     >>> import portnorm
     >>> with portnorm.set_options(parity="native"):
@@ -81,15 +108,24 @@ class set_options:
     'native'
     >>> portnorm.get_options().parity
     'semantic'
+    >>> with portnorm.set_options(reference=portnorm.TorchReference(capability="neon")):
+    ...     portnorm.get_options().torch_reference.capability
+    'neon'
     """
 
     def __init__(
-        self, *, parity: Parity | None = None, unsupported_p: UnsupportedP | None = None
+        self,
+        *,
+        parity: Parity | None = None,
+        unsupported_p: UnsupportedP | None = None,
+        reference: Reference | Iterable[Reference] | None = None,
     ) -> None:
         given = {"parity": parity, "unsupported_p": unsupported_p}
         changes: dict[str, Any] = {
             name: value for name, value in given.items() if value is not None
         }
+        if reference is not None:
+            changes |= _by_option(reference if isinstance(reference, Iterable) else [reference])
         self._previous = _current.get()
         _current.set(replace(get_options(), **changes))
 
@@ -126,7 +162,24 @@ def _options_of_environment() -> Options:
         if value:
             _check(name, value, variable)
             values[name] = value
-    return Options(**values)
+    return Options(**values, **_references_of_environment())
+
+
+def _references_of_environment() -> dict[str, Any]:
+    path = os.environ.get("PORTNORM_REFERENCE")
+    if not path:
+        return {}
+    try:
+        return _by_option(read_references(path))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"PORTNORM_REFERENCE: {error}") from error
+
+
+def _by_option(references: Iterable[Reference]) -> dict[str, Any]:
+    return {
+        f"{framework}_reference": reference
+        for framework, reference in by_framework(references).items()
+    }
 
 
 def _check(option: str, value: object, shown_as: str) -> None:

@@ -434,7 +434,9 @@ def by_framework(references: Iterable[Reference]) -> dict[str, Reference]:
     for reference in references:
         if not isinstance(reference, Reference):
             kind = type(reference).__name__
-            raise TypeError(f"expected a TorchReference or a MindSporeReference, not {kind}")
+            raise TypeError(
+                f"reference must be a TorchReference or a MindSporeReference, not {kind}"
+            )
         if reference.framework in found:
             raise ValueError(f"there are two references of {reference.framework}")
         found[reference.framework] = reference

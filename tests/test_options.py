@@ -6,23 +6,39 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import portnorm
-from portnorm import Options, get_options, set_options
+from portnorm import (
+    MindSporeReference,
+    Options,
+    StrictParityError,
+    TorchReference,
+    get_options,
+    set_options,
+)
 from portnorm.options import resolve_parity
+from portnorm.reference import write_references
 from tests.imports.blocked import run_python
 
 NATIVE = Options(parity="native")
+ARM = TorchReference("2.9.1", "neon", threads=4)
+ARM_MINDSPORE = MindSporeReference("2.9.0", "aarch64")
 
 
 # --- setting and restoring ------------------------------------------------------------------------
 
 
 def test_the_defaults() -> None:
-    assert Options() == Options(parity="semantic", unsupported_p="warn")
+    assert Options() == Options(
+        parity="semantic",
+        unsupported_p="warn",
+        torch_reference=TorchReference("2.13.0", "avx2", threads=1),
+        mindspore_reference=MindSporeReference("2.10.0", "x86_64"),
+    )
 
 
 def test_an_option_holds_until_the_end_of_the_with_statement() -> None:
@@ -80,7 +96,16 @@ def test_none_leaves_an_option_as_it_is() -> None:
         ({"parity": 1}, ValueError, "parity must be"),
         ({"parity": ""}, ValueError, "parity must be"),
         ({"parity": ["native"]}, ValueError, "parity must be"),
-        ({"reference": "native"}, TypeError, "reference"),
+        ({"level": "native"}, TypeError, "level"),
+        (
+            {"reference": "2.13.0"},
+            TypeError,
+            "reference must be a TorchReference or a MindSporeReference, not str",
+        ),
+        ({"reference": 2}, TypeError, "reference must be .*, not int"),
+        ({"reference": [ARM, None]}, TypeError, "reference must be .*, not NoneType"),
+        ({"reference": [ARM, TorchReference()]}, ValueError, "two references of torch"),
+        ({"parity": "exact", "reference": ARM}, ValueError, "parity must be"),
     ],
 )
 def test_an_unknown_name_or_value_is_refused_and_changes_nothing(
@@ -99,6 +124,8 @@ def test_options_cannot_be_given_by_position_or_changed_afterwards() -> None:
         get_options().parity = "native"  # type: ignore[misc]
     with pytest.raises(ValueError, match="parity must be one of"):
         Options(parity="exact")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="torch_reference must be a TorchReference, not Mind"):
+        Options(torch_reference=MindSporeReference())  # type: ignore[arg-type]
 
 
 def test_a_level_that_is_given_goes_before_the_option() -> None:
@@ -107,6 +134,31 @@ def test_a_level_that_is_given_goes_before_the_option() -> None:
         assert resolve_parity("semantic") == "semantic"
     with pytest.raises(ValueError, match=r"parity must be one of .*, not 'exact'"):
         resolve_parity("exact")  # type: ignore[arg-type]
+
+
+# --- references -----------------------------------------------------------------------------------
+
+
+def test_a_reference_replaces_the_one_of_its_kind_only() -> None:
+    with set_options(reference=ARM):
+        assert get_options() == Options(torch_reference=ARM)
+        with set_options(reference=ARM_MINDSPORE):
+            assert get_options() == Options(torch_reference=ARM, mindspore_reference=ARM_MINDSPORE)
+        assert get_options() == Options(torch_reference=ARM)
+
+
+@pytest.mark.parametrize("pair", [(ARM, ARM_MINDSPORE), [ARM_MINDSPORE, ARM], {ARM, ARM_MINDSPORE}])
+def test_references_of_both_kinds_are_set_at_once(pair: Any) -> None:
+    with set_options(reference=pair, parity="strict"):
+        assert get_options() == Options("strict", "warn", ARM, ARM_MINDSPORE)
+    assert get_options().torch_reference == TorchReference()
+
+
+def test_a_build_that_is_not_certified_can_be_named_and_is_refused_when_it_is_used() -> None:
+    with set_options(reference=TorchReference("1.13.1")):
+        reference = get_options().torch_reference
+        with pytest.raises(StrictParityError, match=r"torch 1\.13\.1"):
+            _ = reference.rules
 
 
 # --- threads and tasks ----------------------------------------------------------------------------
@@ -175,7 +227,12 @@ def test_tasks_that_take_turns_keep_their_own_options() -> None:
 
 # --- environment ----------------------------------------------------------------------------------
 
-SHOW = "import portnorm; print(*vars(portnorm.get_options()).values())"
+SHOW = "import portnorm; o = portnorm.get_options(); print(o.parity, o.unsupported_p)"
+SHOW_REFERENCES = """
+import portnorm
+options = portnorm.get_options()
+print(options.torch_reference.to_json(), options.mindspore_reference.to_json(), sep="\\n")
+"""
 
 
 @pytest.mark.parametrize(
@@ -217,6 +274,69 @@ except ValueError as error:
     assert imported == "imported"
     assert message.startswith(f"{variable} must be one of ")
     assert message.endswith(", not 'exact'")
+
+
+def references_of(environment: dict[str, str]) -> list[object]:
+    lines = run_python(SHOW_REFERENCES, environment=environment).splitlines()
+    return [TorchReference.from_json(lines[0]), MindSporeReference.from_json(lines[1])]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ([ARM], [ARM, MindSporeReference()]),
+        ([ARM_MINDSPORE], [TorchReference(), ARM_MINDSPORE]),
+        ([ARM_MINDSPORE, ARM], [ARM, ARM_MINDSPORE]),
+    ],
+)
+def test_an_environment_variable_names_a_file_of_references(
+    recorded: list[Any], expected: list[object], tmp_path: Path
+) -> None:
+    write_references(tmp_path / "reference.json", recorded)
+    environment = {"PORTNORM_REFERENCE": str(tmp_path / "reference.json")}
+    assert references_of(environment) == expected
+
+
+def test_a_file_of_references_may_hold_what_to_json_returns(tmp_path: Path) -> None:
+    (tmp_path / "reference.json").write_text(ARM.to_json())
+    assert references_of({"PORTNORM_REFERENCE": str(tmp_path / "reference.json")})[0] == ARM
+    assert references_of({"PORTNORM_REFERENCE": ""})[0] == TorchReference()
+
+
+@pytest.mark.parametrize("first_use", ["get_options()", "set_options(reference=ARM)"])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (None, "No such file or directory: "),
+        (b"{", "reference.json: not JSON: "),
+        (b"\xff", "reference.json: 'utf-8' codec"),
+        (b"[]", "reference.json: the list holds no reference"),
+        (b'{"framework": "jax"}', "reference.json: its 'framework' must be one of"),
+    ],
+)
+def test_a_file_of_references_that_cannot_be_used_is_named_at_first_use(
+    content: bytes | None, problem: str, first_use: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "reference.json"
+    if content is not None:
+        path.write_bytes(content)
+    code = f"""
+import portnorm
+ARM = portnorm.TorchReference(capability="neon")
+print("imported")
+for _ in range(2):
+    try:
+        portnorm.{first_use}
+    except ValueError as error:
+        print(error)
+"""
+    lines = run_python(code, environment={"PORTNORM_REFERENCE": str(path)}).splitlines()
+    imported, message, again = lines
+    assert imported == "imported"
+    assert message.startswith("PORTNORM_REFERENCE: ")
+    assert str(path) in message
+    assert problem in message
+    assert again == message
 
 
 def test_everything_that_portnorm_exports_exists() -> None:
