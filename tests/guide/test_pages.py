@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -77,11 +78,30 @@ def test_a_number_changed_by_hand_in_a_table_is_found(tables: dict[str, object])
     assert tables["filled"](changed) == text  # type: ignore[operator]
 
 
+def commands_of_readme() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
+
+
 def test_readme_has_exactly_two_commands() -> None:
-    commands = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
+    commands = commands_of_readme()
     assert len(commands) == 2
     assert "portnorm compare" in commands[0]
     assert "pytest" in commands[1]
+
+
+def test_ci_runs_the_commands_of_readme_word_for_word() -> None:
+    script = (ROOT / ".ci" / "run").read_text()
+    (function,) = re.findall(r"^readme_command\(\) \{\n.*?^\}\n", script, re.S | re.M)
+    for number, command in enumerate(commands_of_readme(), 1):
+        found = subprocess.run(
+            ["bash", "-c", f"{function}readme_command {number}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert found.stdout == command
+        assert f"readme_command {number} | " in script
 
 
 def test_versions_agree() -> None:
