@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -17,7 +19,7 @@ import portnorm
 from portnorm import cli
 from portnorm.compare import measure
 from tests.conftest import needs_mindspore, needs_torch
-from tests.imports.blocked import start_python
+from tests.imports.blocked import ROOT, start_python
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +94,31 @@ def test_exit_codes_tell_agreement(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "\non torch      portnorm.torch.L2Normalize(axis=1)(x)\n" in out
     assert cli.main(["compare", bad, good]) == 1
     assert cli.main(["compare", bad, "--epsilon", "1e-18"]) == 0
+
+
+FILES = {
+    "a.npy": lambda path, array: np.save(path, array),
+    "a.npz": lambda path, array: np.savez(path, only=array),
+    "a.safetensors": lambda path, array: save_file({"only": array}, path),
+}
+
+
+@needs_torch
+@needs_mindspore
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("name", FILES)
+def test_every_kind_of_file_is_compared_in_every_dtype(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, dtype: str
+) -> None:
+    FILES[name](tmp_path / name, np.float32([[1, 2], [0, 1e-3]]))
+    path = str(tmp_path / name)
+    assert cli.main(["compare", path, "--dtype", dtype, "--json"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert found["name"].startswith(path)
+    assert found["settings"]["dtype"] == dtype
+    assert (found["vectors"], found["changed"], found["worst"]["index"]) == (2, 1, [1])
+    assert found["counts"]["between"] == found["counts"]["above_both"] == 1
+    assert cli.main(["compare", path, "--dtype", dtype, "--epsilon", "1e-6", "--dim", "0"]) == 0
 
 
 @needs_torch
@@ -263,7 +290,33 @@ def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "COMMAND" in capsys.readouterr().err
 
 
+def test_an_interrupt_is_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(portnorm.compare, "compare", interrupted)
+    assert cli.main(["compare", saved(tmp_path / "a.npy", np.ones(3))]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
 # --- processes ------------------------------------------------------------------------------------
+
+
+@needs_torch
+@needs_mindspore
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path, options: list[str]) -> None:
+    path = saved(tmp_path / "a.npy", np.float32([[0, 4e-9]]))
+    gone, pipe = os.pipe()
+    os.close(gone)
+    command = [sys.executable, "-m", "portnorm", "compare", path, *options]
+    done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(pipe)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipeError" not in done.stderr
 
 
 def test_help_and_version_import_neither_frameworks_nor_tools(tmp_path: Path) -> None:
