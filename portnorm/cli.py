@@ -1,6 +1,7 @@
 """The command `portnorm`.
 
 Exit codes of `portnorm compare`: 0 the two functions agree, 1 they differ, 2 bad usage or input.
+Those of `portnorm reference`: 0 at least one framework was found, 2 none, or bad usage.
 """
 
 from __future__ import annotations
@@ -10,11 +11,20 @@ import contextlib
 import json
 import os
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from portnorm import __version__
-from portnorm.errors import PortnormError
+from portnorm.errors import PortnormError, StrictParityError
+from portnorm.reference import (
+    REFERENCES,
+    Certified,
+    Reference,
+    certified,
+    format_references,
+    write_references,
+)
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
     from portnorm.compare.readers import Source
 
 AGREE, DIFFER, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE = 0
 
 _REFUSALS = (IndexError, RuntimeError, TypeError, ValueError)
 """What the two functions raise for arguments that they do not take."""
@@ -52,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (_BadInputError, PortnormError, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             return _reader_has_gone()
-        print(f"portnorm: {_one_line(str(error) or type(error).__name__)}", file=sys.stderr)
+        _say(str(error) or type(error).__name__)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -66,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"portnorm {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_compare(commands)
+    _add_reference(commands)
     return parser
 
 
@@ -99,6 +111,25 @@ def _add_compare(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.add_argument("--dtype", choices=sorted(L2NORMALIZE.dtypes), help="convert to it first")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_compare)
+
+
+def _add_reference(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "reference",
+        help="name the builds of torch and MindSpore that are installed",
+        description="Print, as JSON, the builds of torch and MindSpore that are installed here. "
+        "Record them where a model runs; with the environment variable PORTNORM_REFERENCE=FILE, "
+        "parity='strict' then gives their bits on any other machine.",
+        epilog="The number of threads is the one that torch starts with here. Exit codes: 0 at "
+        "least one framework was found, 2 none, or bad usage.",
+    )
+    parser.add_argument("--host", choices=REFERENCES, help="of this framework only")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--save", metavar="FILE", help="write to FILE instead")
+    instead.add_argument(
+        "--certified", action="store_true", help="show the builds whose bits are promised instead"
+    )
+    parser.set_defaults(run=_reference)
 
 
 # --- portnorm compare -----------------------------------------------------------------------------
@@ -180,7 +211,51 @@ def _print_json(comparisons: Iterator[Comparison]) -> bool:
     return all(comparison["agrees"] for comparison in found)
 
 
+# --- portnorm reference ---------------------------------------------------------------------------
+
+
+def _reference(arguments: argparse.Namespace) -> int:
+    hosts = [arguments.host] if arguments.host else list(REFERENCES)
+    if arguments.certified:
+        _print_table([row for row in certified() if row.framework in hosts])
+        return DONE
+    references = [reference for host in hosts if (reference := _installed(host))]
+    if not references:
+        return BAD_INPUT
+    if arguments.save is None:
+        print(format_references(references))
+    else:
+        write_references(arguments.save, references)
+    return DONE
+
+
+def _installed(host: str) -> Reference | None:
+    """Return the reference of a framework that is installed; say what there is to know of it."""
+    reference: Reference | None = None
+    try:
+        reference = REFERENCES[host].current()
+        _ = reference.rules
+    except (ImportError, OSError) as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == host
+        _say(f"{host} {'is not installed' if missing else f'cannot be imported: {error}'}")
+    except StrictParityError as error:
+        _say(str(error))
+    return reference
+
+
+def _print_table(rows: Sequence[Certified]) -> None:
+    print(f"{'framework':<10} {'machine':<8} {'capability':<10} versions")
+    for row in rows:
+        build = f"{row.framework:<10} {row.machine:<8} {row.capability:<10} "
+        versions = " ".join(row.versions)
+        print(textwrap.fill(build + versions, 80, subsequent_indent=" " * len(build)))
+
+
 # --- one line on stderr ---------------------------------------------------------------------------
+
+
+def _say(text: str) -> None:
+    print(f"portnorm: {_one_line(text)}", file=sys.stderr)
 
 
 def _one_line(text: str) -> str:

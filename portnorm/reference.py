@@ -16,12 +16,10 @@ import contextlib
 import functools
 import importlib
 import os
-import platform
 import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
@@ -294,8 +292,8 @@ class TorchReference(_Reference):
     Args:
         version: as ``torch.__version__`` has it. What follows a ``+`` does not count.
         capability: what the build uses of the CPU: ``"avx2"``, ``"avx512"`` or ``"default"`` on
-            x86-64, ``"neon"`` or ``"sve256"`` on aarch64. ``"avx2"`` and ``"avx512"`` give the
-            same bits, except in torch 2.0.
+            x86-64, ``"neon"`` or ``"sve256"`` on aarch64. At p = 0, 1, 2 and the infinities
+            ``"avx2"`` and ``"avx512"`` give the same bits, except in torch 2.0.
         threads: as ``torch.get_num_threads()`` has it. It matters from 32768 elements on.
 
     Raises:
@@ -349,7 +347,7 @@ class TorchReference(_Reference):
         """
         torch: Any = importlib.import_module("torch")
         machine = _machine(cls.framework)
-        capability = _torch_capability(machine, torch.backends.cpu.get_cpu_capability())
+        capability = _torch_capability(machine, _reported_capability(torch))
         return cls(str(torch.__version__), capability, torch.get_num_threads())
 
 
@@ -475,7 +473,6 @@ def _not_certified(reference: _Reference, name: str) -> StrictParityError:
 
 # --- the machine in use ---------------------------------------------------------------------------
 
-_MACHINE_NAMES = {"x86_64": "x86_64", "AMD64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 _REPORTED_BY_TORCH = {
     "x86_64": {"AVX512": "avx512", "AVX2": "avx2", "DEFAULT": "default", "NO AVX": "default"},
     "aarch64": {"SVE256": "sve256", "DEFAULT": "neon", "NO AVX": "neon"},
@@ -486,23 +483,33 @@ def _machine(framework: str) -> str:
     """Return the kind of CPU.
 
     Raises:
-        StrictParityError: not Linux, where the builds that were compared come from, or another CPU.
+        StrictParityError: not Linux, for which the certified builds were made, or another CPU.
     """
+    import platform
+
     machine = platform.machine()
-    if sys.platform != "linux" or machine not in _MACHINE_NAMES:
+    if sys.platform != "linux" or machine not in MACHINES:
         raise StrictParityError(
-            f"no build of {framework} for {sys.platform} on {machine} is certified, only for "
-            f"linux on {' and '.join(MACHINES)}; name the reference yourself"
+            f"no build of {framework} for {sys.platform} on {machine} is certified, only builds "
+            f"for linux on {' and '.join(MACHINES)}"
         )
-    return _MACHINE_NAMES[machine]
+    return machine
+
+
+def _reported_capability(torch: Any) -> str:
+    if hasattr(torch.backends, "cpu"):
+        return str(torch.backends.cpu.get_cpu_capability())
+    # torch 2.0 has it in a text only.
+    found = re.search(r"CPU capability usage: (.*)", torch.__config__.show())
+    return found[1] if found else "unknown"
 
 
 def _torch_capability(machine: str, reported: str) -> str:
     names = _REPORTED_BY_TORCH[machine]
     if reported not in names:
         raise StrictParityError(
-            f"torch reports the CPU capability {reported!r}, which is not certified on {machine}; "
-            f"the variable ATEN_CPU_CAPABILITY makes torch use another"
+            f"torch reports the CPU capability {reported!r}, which is not certified on {machine}. "
+            "The environment variable ATEN_CPU_CAPABILITY makes torch use another."
         )
     return names[reported]
 
@@ -531,6 +538,9 @@ def format_references(references: Iterable[Reference]) -> str:
 
     Raises:
         TypeError, ValueError: as `by_framework`.
+
+    >>> parse_references(format_references([MindSporeReference("2.9.0")]))
+    (MindSporeReference(version='2.9.0', machine='x86_64'),)
     """
     import json
 
@@ -543,9 +553,17 @@ def read_references(path: str | os.PathLike[str]) -> tuple[Reference, ...]:
     Raises:
         OSError: the file cannot be read.
         ValueError: it holds something else; the text names the file.
+
+    >>> import os, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "reference.json")
+    ...     write_references(path, [TorchReference(threads=8)])
+    ...     read_references(path)
+    (TorchReference(version='2.13.0', capability='avx2', threads=8),)
     """
     try:
-        return parse_references(Path(path).read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8") as file:
+            return parse_references(file.read())
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
 
@@ -558,18 +576,19 @@ def write_references(path: str | os.PathLike[str], references: Iterable[Referenc
         TypeError, ValueError: as `by_framework`.
     """
     text = format_references(references) + "\n"
-    target = Path(path).resolve()
-    if target.exists() and not target.is_file():
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target):
         raise OSError(f"{os.fspath(path)} is not a regular file")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary = f"{target}.{os.getpid()}.tmp"
     try:
-        with temporary.open("x", encoding="utf-8") as file:
+        with open(temporary, "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(temporary, target)
-    except BaseException:
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    finally:
         with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+            os.remove(temporary)
 
 
 def _load_json(text: str) -> object:
