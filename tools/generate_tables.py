@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from portnorm import semantics
+from portnorm import reference, semantics
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").glob("*.md"))]
@@ -63,8 +63,15 @@ def signatures() -> str:
     return _markdown(headings, [[name, *map(show, functions)] for name, show in facts])
 
 
+def certified() -> str:
+    """The builds for which `portnorm.reference` has rules."""
+    headings = ["framework", "machine", "capability", "versions"]
+    rows = [[*row[:3], ", ".join(row.versions)] for row in reference.certified()]
+    return _markdown(headings, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    table.__name__: table for table in (what_goes_wrong, signatures)
+    table.__name__: table for table in (what_goes_wrong, signatures, certified)
 }
 
 
