@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="tests the torch host")
 
 import torch
 import torch.nn.functional as F
-from torch_host import LAYOUTS, error_of, in_layout, same_bits
+from torch_host import LAYOUTS, error_of, in_layout, normal, same_bits
 
 import portnorm.torch as adapted
 from portnorm import StrictParityError, set_options
@@ -69,8 +69,8 @@ def test_the_comparison_sees_one_bit_and_another_layout() -> None:
     assert not same_bits(torch.ones(()), torch.nextafter(torch.ones(()), torch.zeros(())))
 
 
-def test_out_is_filled_and_returned() -> None:
-    x = torch.randn(3, 4)
+def test_out_is_filled_and_returned(rng: Any) -> None:
+    x = normal(rng, 3, 4)
     for out in (torch.empty(3, 4), torch.empty(3, 4, dtype=torch.float64), torch.empty(0)):
         expected = F.normalize(x, 2, 1, 1e-12, out.clone())
         assert adapted.normalize(x, 2, 1, 1e-12, out) is out

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="tests the torch host")
 
 import torch
-from torch_host import DTYPES
+from torch_host import DTYPES, normal
 
 import portnorm.torch as adapted
 from portnorm import set_options
@@ -41,13 +41,15 @@ def with_gradient(call: Callable[..., Any], x: torch.Tensor) -> tuple[torch.Tens
 
 @each_call
 @each_dtype
-def test_a_compiled_call_gives_the_same_values_and_gradients(call: Any, dtype: Any) -> None:
-    x = torch.randn(4, 5).to(dtype)
+def test_a_compiled_call_gives_the_same_values_and_gradients(
+    rng: Any, call: Any, dtype: Any
+) -> None:
+    x = normal(rng, 4, 5, dtype=dtype)
     for got, expected in zip(with_gradient(compiled(call), x), with_gradient(call, x), strict=True):
         torch.testing.assert_close(got, expected)
 
 
-def test_one_compilation_serves_all_sizes() -> None:
+def test_one_compilation_serves_all_sizes(rng: Any) -> None:
     graphs = []
 
     def backend(graph: Any, _: Any) -> Any:
@@ -57,7 +59,7 @@ def test_one_compilation_serves_all_sizes() -> None:
     torch.compiler.reset()
     call = torch.compile(adapted.l2_normalize, backend=backend, fullgraph=True)
     for size in (3, 5, 7, 9):
-        x = torch.randn(size, 4)
+        x = normal(rng, size, 4)
         assert torch.equal(call(x), adapted.l2_normalize(x))
     assert len(graphs) == 2  # one for the first size, one for all others
 
@@ -81,16 +83,16 @@ def test_a_compiled_graph_keeps_the_options_of_its_compilation() -> None:
 
 @each_call
 @each_dtype
-def test_vmap_gives_what_a_loop_gives(call: Any, dtype: Any) -> None:
-    x = torch.randn(3, 4, 5).to(dtype)
+def test_vmap_gives_what_a_loop_gives(rng: Any, call: Any, dtype: Any) -> None:
+    x = normal(rng, 3, 4, 5, dtype=dtype)
     expected = torch.stack([call(part) for part in x])
     torch.testing.assert_close(torch.func.vmap(call)(x), expected)
 
 
 @each_call
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-def test_forward_and_reverse_derivatives_agree(call: Any) -> None:
-    x = torch.randn(3, 4, dtype=torch.float64) + 2
+def test_forward_and_reverse_derivatives_agree(rng: Any, call: Any) -> None:
+    x = normal(rng, 3, 4, dtype=torch.float64) + 2
     reverse = torch.func.jacrev(call)(x)
     torch.testing.assert_close(torch.func.jacfwd(call)(x), reverse)
     torch.testing.assert_close(torch.autograd.functional.jacobian(call, x), reverse)

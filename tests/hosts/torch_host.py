@@ -34,6 +34,11 @@ def in_layout(values: Any, layout: str, dtype: str) -> Tensor:
     return x.contiguous()
 
 
+def normal(rng: np.random.Generator, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return normally distributed values."""
+    return torch.from_numpy(np.asarray(rng.normal(size=shape))).to(dtype)
+
+
 def same_bits(one: Tensor, two: Tensor) -> bool:
     """Whether dtype, shape, strides and every bit are equal."""
     if (one.dtype, one.shape, one.stride()) != (two.dtype, two.shape, two.stride()):
