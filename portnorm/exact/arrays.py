@@ -1,0 +1,70 @@
+"""NumPy arrays as kernels take them: the memory of an array as one contiguous row.
+
+float16 is handed over as its bits in uint16. bfloat16, which NumPy does not have, comes in and
+goes out as its bits in uint16 and is handed over as int16; see `ieee`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from portnorm.exact.iteration import Ints, extent
+
+Array = np.ndarray[Any, Any]
+
+NAMES = {"e": "float16", "f": "float32", "d": "float64", "H": "bfloat16"}
+"""The dtype that an array stands for, by the character of its NumPy dtype."""
+
+_TYPESTR = {"e": "u2", "f": "f4", "d": "f8", "H": "i2"}
+
+
+class _Window:
+    """Memory of an array under another shape."""
+
+    def __init__(self, array: Array, elements: int, typestr: str) -> None:
+        address, _ = array.__array_interface__["data"]
+        self._owner = array
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (address, False),
+            "shape": (elements,),
+            "typestr": typestr,
+        }
+
+
+def element_strides(array: Array) -> Ints:
+    """Return strides counted in elements.
+
+    Raises:
+        ValueError: an element does not lie at a whole, non-negative distance from the first one,
+            or not where its type may lie, or its bytes are swapped. torch has no such tensors.
+    """
+    size = array.itemsize
+    if not (array.flags.aligned and array.dtype.isnative):
+        raise ValueError("expected an aligned array in the byte order of this machine")
+    strides = tuple(stride // size for stride in array.strides)
+    if any(stride % size or stride < 0 for stride in array.strides):
+        raise ValueError(f"expected strides that are non-negative multiples of {size} bytes")
+    return strides
+
+
+def memory(array: Array) -> Array:
+    """Return all elements between the first and the last one as a kernel reads and writes them."""
+    character = array.dtype.char
+    elements = array.size
+    if not array.flags.c_contiguous:
+        elements = extent(array.shape, [stride // array.itemsize for stride in array.strides])
+    elif character in "fd" and array.flags.writeable:
+        return array.reshape(-1)
+    return np.asarray(_Window(array, elements, _TYPESTR[character]))
+
+
+def empty(shape: tuple[int, ...], strides: Ints | None, dtype: Any) -> Array:
+    """Return a new array; `strides`, in elements, are those of a dense one, None of a C array."""
+    if strides is None:
+        return np.empty(shape, dtype)
+    buffer = np.empty(extent(shape, strides), dtype)
+    size = buffer.itemsize
+    return np.ndarray(shape, dtype, buffer, strides=tuple(stride * size for stride in strides))

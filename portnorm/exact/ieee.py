@@ -1,0 +1,289 @@
+"""IEEE 754 operations that neither NumPy nor Numba has, for scalars and for lanes.
+
+Half types are held as integers, for Numba's CPU target has no arithmetic for them: `uint16` holds
+the bits of a float16, `int16` those of a bfloat16. `widen` and `narrow` tell them apart by that.
+Each operation exists twice, and the tests hold the two to each other: as the plain Python below,
+which says what it computes, and as the instruction of the processor that compiled code uses.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
+
+HALF, BFLOAT16 = np.uint16, np.int16
+"""What the arrays of a kernel hold for float16 and for bfloat16."""
+
+
+# --- fused multiply-add --------------------------------------------------------------------------
+
+
+def fused_multiply_add(a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c, rounded once. Scalars or arrays of one of float32 and float64."""
+    if isinstance(a, np.ndarray):
+        terms = zip(a, np.broadcast_to(b, a.shape), np.broadcast_to(c, a.shape), strict=True)
+        return np.array([fused_multiply_add(*term) for term in terms], a.dtype)
+    rounded = a * b + c
+    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+        return rounded
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    # The sign of an exact zero is the rule of the plain sum, unless its product underflowed.
+    return round_fraction(exact, type(a)) if exact else type(a)(0.0) * (a * b) + c
+
+
+def round_fraction(value: Fraction, kind: type[Any]) -> Any:
+    """Return a value other than 0 rounded to float32 or float64, ties to even."""
+    digits, smallest = (24, -149) if kind is np.float32 else (53, -1074)
+    magnitude = abs(value)
+    exponent = magnitude.numerator.bit_length() - magnitude.denominator.bit_length()
+    exponent -= magnitude < Fraction(2) ** exponent
+    unit = Fraction(2) ** max(exponent - digits + 1, smallest)
+    steps = round(magnitude / unit)  # Fraction rounds ties to even
+    try:
+        result = math.ldexp(steps, unit.numerator.bit_length() - unit.denominator.bit_length())
+    except OverflowError:
+        result = math.inf
+    with np.errstate(over="ignore"):
+        return kind(math.copysign(result, value))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        many = isinstance(kind, ir.VectorType)
+        bits = 32 if (kind.element if many else kind) == ir.FloatType() else 64
+        name = f"llvm.fma.v{kind.count}f{bits}" if many else f"llvm.fma.f{bits}"
+        instruction = ir.FunctionType(kind, [kind] * 3)
+        function = cgutils.get_or_insert_function(builder.module, instruction, name)
+        return builder.call(function, arguments)
+
+    return a(a, a, a), generate
+
+
+@overload(fused_multiply_add, strict=False)  # type: ignore[untyped-decorator]
+def _compile_fma(a: Any, b: Any, c: Any) -> Callable[..., Any] | None:
+    if a == b == c and a not in (types.float32, types.float64) and not hasattr(a, "lanes"):
+        return None
+    return lambda a, b, c: _fma(a, b, c)
+
+
+# --- half types ----------------------------------------------------------------------------------
+
+
+def widen(value: Any) -> Any:
+    """Return a stored number, or an array of them, in the type in which it is computed with."""
+    if value.dtype == HALF:
+        return value.view(np.float16).astype(np.float32)
+    if value.dtype == BFLOAT16:
+        return (value.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return value
+
+
+def narrow(value: Any, stored: Any) -> Any:
+    """Return a number rounded to what the array `stored` holds, ties to even."""
+    if stored.dtype == HALF:
+        with np.errstate(over="ignore"):
+            return np.float32(value).astype(np.float16).view(HALF)
+    if stored.dtype == BFLOAT16:
+        if math.isnan(value):
+            return BFLOAT16(0x7FC0)
+        (bits,) = struct.unpack("I", struct.pack("f", value))
+        bits += 0x7FFF + ((bits >> 16) & 1)
+        return np.uint16(bits >> 16).view(BFLOAT16)
+    return value
+
+
+def rounded(value: Any, stored: Any) -> Any:
+    """Return a number rounded to what the array `stored` holds, ready to compute with."""
+    return widen(narrow(value, stored))
+
+
+_I16, _I32 = ir.IntType(16), ir.IntType(32)
+
+
+def widen_value(builder: Any, value: Any, kind: Any) -> Any:
+    """Generate the instructions that turn i16 (one or lanes) into float."""
+    many = isinstance(value.type, ir.VectorType)
+
+    def lanes(element: Any) -> Any:
+        return ir.VectorType(element, value.type.count) if many else element
+
+    if kind == types.uint16:
+        return builder.fpext(builder.bitcast(value, lanes(ir.HalfType())), lanes(ir.FloatType()))
+    bits = builder.zext(value, lanes(_I32))
+    shift = ir.Constant(_I32, 16)
+    if many:
+        shift = ir.Constant(lanes(_I32), [16] * value.type.count)
+    return builder.bitcast(builder.shl(bits, shift), lanes(ir.FloatType()))
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _widen(typing_context: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return widen_value(builder, arguments[0], value)
+
+    return types.float32(value), generate
+
+
+@overload(widen, strict=False)  # type: ignore[untyped-decorator]
+def _compile_widen(value: Any) -> Callable[..., Any]:
+    if value in (types.uint16, types.int16):
+        return lambda value: _widen(value)
+    return lambda value: value
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _narrow_to_half(typing_context: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), _I16)
+
+    return types.uint16(types.float32), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _narrow_to_bfloat16(typing_context: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        bits = builder.bitcast(arguments[0], _I32)
+        upper = builder.lshr(bits, ir.Constant(_I32, 16))
+        odd = builder.and_(upper, ir.Constant(_I32, 1))
+        tie = builder.add(odd, ir.Constant(_I32, 0x7FFF))
+        half = builder.lshr(builder.add(bits, tie), ir.Constant(_I32, 16))
+        nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
+        half = builder.select(nan, ir.Constant(_I32, 0x7FC0), half)
+        return builder.trunc(half, _I16)
+
+    return types.int16(types.float32), generate
+
+
+@overload(narrow, strict=False)  # type: ignore[untyped-decorator]
+def _compile_narrow(value: Any, stored: Any) -> Callable[..., Any]:
+    if stored.dtype == types.uint16:
+        return lambda value, stored: _narrow_to_half(value)
+    if stored.dtype == types.int16:
+        return lambda value, stored: _narrow_to_bfloat16(value)
+    return lambda value, stored: value
+
+
+@overload(rounded, strict=False, inline="always")  # type: ignore[untyped-decorator]
+def _compile_rounded(value: Any, stored: Any) -> Callable[..., Any]:
+    return lambda value, stored: widen(narrow(value, stored))
+
+
+def flushed(value: Any, stored: Any) -> Any:
+    """Return a number of float32 or float64; subnormals become 0 of the same sign."""
+    smallest = 2.0**-1022 if stored.dtype == np.float64 else 2.0**-126
+    return value * np.float32(0) if abs(value) < smallest else value
+
+
+@overload(flushed, strict=False)  # type: ignore[untyped-decorator]
+def _compile_flushed(value: Any, stored: Any) -> Callable[..., Any]:
+    smallest = 2.0**-1022 if stored.dtype == types.float64 else 2.0**-126
+    return lambda value, stored: value * np.float32(0) if abs(value) < smallest else value
+
+
+def accumulators(stored: Any, rows: int, columns: int) -> Any:
+    """Return uninitialised memory of the type in which elements of `stored` are computed with."""
+    return np.empty((rows, columns), widen(stored[:1]).dtype)
+
+
+@overload(accumulators, strict=False)  # type: ignore[untyped-decorator]
+def _compile_accumulators(stored: Any, rows: Any, columns: Any) -> Callable[..., Any]:
+    kind = np.float64 if stored.dtype == types.float64 else np.float32
+    return lambda stored, rows, columns: np.empty((rows, columns), kind)
+
+
+# --- the floating-point environment --------------------------------------------------------------
+
+
+def enter_default_environment() -> int:
+    """Round to nearest and keep subnormals, in this thread; return what was in force before.
+
+    Threads of MindSpore's pool run with flush-to-zero on. Plain Python leaves all as it is.
+    """
+    return 0
+
+
+def leave_default_environment(previous: int) -> None:
+    """Put the environment back."""
+
+
+_X86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+_ARM = platform.machine().lower() in ("aarch64", "arm64")
+_DEFAULT_ENVIRONMENT = 0x1F80 if _X86 else 0  # MXCSR: all exceptions masked; FPCR: 0
+_WORD = ir.IntType(32 if _X86 else 64)
+
+
+def _read_control(builder: Any) -> Any:
+    if _ARM:
+        read = ir.InlineAsm(ir.FunctionType(_WORD, []), "mrs $0, fpcr", "=r,~{memory}", True)
+        return builder.call(read, [])
+    if not _X86:
+        return ir.Constant(_WORD, 0)
+    slot = cgutils.alloca_once(builder, _WORD)
+    _call_on_slot(builder, "llvm.x86.sse.stmxcsr", slot)
+    return builder.load(slot)
+
+
+def _write_control(builder: Any, word: Any) -> None:
+    if _ARM:
+        kind = ir.FunctionType(ir.VoidType(), [_WORD])
+        builder.call(ir.InlineAsm(kind, "msr fpcr, $0", "r,~{memory}", True), [word])
+    elif _X86:
+        slot = cgutils.alloca_once(builder, _WORD)
+        builder.store(word, slot)
+        _call_on_slot(builder, "llvm.x86.sse.ldmxcsr", slot)
+    # Neither loads nor stores may be moved across this point.
+    barrier = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", True)
+    builder.call(barrier, [])
+
+
+def _call_on_slot(builder: Any, name: str, slot: Any) -> None:
+    byte = ir.IntType(8).as_pointer()
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [byte]), name
+    )
+    builder.call(function, [builder.bitcast(slot, byte)])
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _enter(typing_context: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        previous = _read_control(builder)
+        _write_control(builder, ir.Constant(_WORD, _DEFAULT_ENVIRONMENT))
+        return builder.zext(previous, ir.IntType(64)) if _X86 else previous
+
+    return types.int64(), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _leave(typing_context: Any, previous: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = builder.trunc(arguments[0], _WORD) if _X86 else arguments[0]
+        # What the work stored must have been computed before.
+        barrier = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", True)
+        builder.call(barrier, [])
+        _write_control(builder, word)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@overload(enter_default_environment, strict=False)  # type: ignore[untyped-decorator]
+def _compile_enter() -> Callable[..., Any]:
+    return lambda: _enter()
+
+
+@overload(leave_default_environment, strict=False)  # type: ignore[untyped-decorator]
+def _compile_leave(previous: Any) -> Callable[..., Any]:
+    return lambda previous: _leave(previous)

@@ -1,0 +1,307 @@
+"""`mindspore.ops.L2Normalize` and its own gradient, bit for bit, on NumPy arrays.
+
+    s = x[0]**2; s = s + x[j]**2, j = 1, 2, ...     left to right, in the dtype
+    d = sqrt(s if s > e else e)                      a NaN sum selects e
+    y = x / d
+
+    S = tree(y * dy);  N = sqrt(tree(x**2))          tree: `reduction.halve`
+    dx = (dy - y * S) / (N if N >= e else e)
+
+The gradient is that of MindSpore's kernel, defects included: it is not the derivative of the
+forward. Where MindSpore's own result depends on whether a thread flushes subnormals to zero, these
+functions return the IEEE result. Source: measured on MindSpore 2.0 to 2.10, see
+`portnorm.reference`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+
+from portnorm import semantics
+from portnorm.exact import parallel
+from portnorm.exact.arrays import Array, memory
+from portnorm.exact.compilation import inlined, kernel
+from portnorm.exact.ieee import (
+    accumulators,
+    enter_default_environment,
+    flushed,
+    fused_multiply_add,
+    leave_default_environment,
+    rounded,
+)
+from portnorm.exact.reduction import (
+    FLUSHED_SQUARES,
+    SQUARES,
+    halve,
+    row,
+    sum_left_to_right,
+)
+from portnorm.exact.torch_kernels import divide_block, place, store
+from portnorm.reference import MindSporeReference
+
+# --- kernels -------------------------------------------------------------------------------------
+# Tables are those of `torch_kernels`.
+
+
+@kernel
+def divide_by_roots(
+    first: int,
+    last: int,
+    block: int,
+    y: Any,
+    x: Any,
+    reduced: Any,
+    kept: Any,
+    epsilon: float,
+    kind: int,
+    in_steps: bool,
+) -> None:
+    """Normalize the blocks of columns from `first` to `last`. Operands: x, -, y."""
+    previous = enter_default_environment()
+    rows = accumulators(x, 5, block)
+    floor = rows.dtype.type(epsilon)
+    blocks = (kept[0, 0] + block - 1) // block
+    for unit in range(first, last):
+        index, column = unit // blocks, unit % blocks * block
+        roots = rows[4, : min(block, kept[0, 0] - column)]
+        start = place(index, column, kept, 1)
+        sum_left_to_right(roots, x, start, reduced, kept[0, 1], kind, floor, in_steps, rows)
+        for j in range(len(roots)):
+            roots[j] = rounded(np.sqrt(roots[j] if roots[j] > floor else floor), x)
+        target = place(index, column, kept, 3)
+        divide_block(y, target, x, start, roots, reduced, kept)
+    leave_default_environment(previous)
+
+
+@kernel
+def flush(first: int, last: int, y: Any, x: Any) -> None:
+    """Take quotients, and the quotients of numerators, that are subnormal for 0."""
+    for i in range(first, last):
+        y[i] = flushed(y[i], y) if flushed(x[i], x) != 0 else y[i] * np.float32(0)
+
+
+@inlined
+def multiply_rows(products: Any, a: Any, b: Any, stored: Any) -> None:
+    """Multiply two rows."""
+    for j in range(len(products)):
+        products[j] = rounded(a[j] * b[j], stored)
+
+
+@inlined
+def gradient_row(
+    gradient: Any, y: Any, dy: Any, sums: Any, norms: Any, floor: Any, fused: bool, stored: Any
+) -> None:
+    """Compute one row of the gradient."""
+    for j in range(len(gradient)):
+        if fused:
+            along = fused_multiply_add(-y[j], sums[j], dy[j])
+        else:
+            along = rounded(dy[j] - rounded(y[j] * sums[j], stored), stored)
+        gradient[j] = rounded(along / (norms[j] if norms[j] >= floor else floor), stored)
+
+
+@kernel
+def fill_gradient(
+    first: int,
+    last: int,
+    block: int,
+    gradient: Any,
+    x: Any,
+    y: Any,
+    dy: Any,
+    reduced: Any,
+    kept: Any,
+    epsilon: float,
+    fused: bool,
+) -> None:
+    """Write the gradient of the blocks of columns from `first` to `last`."""
+    previous = enter_default_environment()
+    size, stride, column_stride = reduced[0, 0], reduced[0, 1], kept[0, 1]
+    rows = accumulators(x, 5, block)
+    terms = accumulators(x, size, block)
+    floor = rows.dtype.type(epsilon)
+    blocks = (kept[0, 0] + block - 1) // block
+    for unit in range(first, last):
+        index, column = unit // blocks, unit % blocks * block
+        columns = min(block, kept[0, 0] - column)
+        start = place(index, column, kept, 1)
+        for i in range(size):
+            at = start + i * stride
+            ys = row(y, at, column_stride, columns, rows[0])
+            multiply_rows(terms[i, :columns], ys, row(dy, at, column_stride, columns, rows[1]), x)
+        halve(terms[:, :columns], x)
+        sums = rows[2, :columns]
+        sums[:] = terms[0, :columns]
+        for i in range(size):
+            xs = row(x, start + i * stride, column_stride, columns, rows[0])
+            multiply_rows(terms[i, :columns], xs, xs, x)
+        halve(terms[:, :columns], x)
+        norms = rows[3, :columns]
+        for j in range(columns):
+            norms[j] = rounded(np.sqrt(terms[0, j]), x)
+        for i in range(size):
+            at = start + i * stride
+            ys = row(y, at, column_stride, columns, rows[0])
+            dys = row(dy, at, column_stride, columns, rows[1])
+            gradient_row(rows[4], ys, dys, sums, norms, floor, fused, x)
+            store(gradient, at, column_stride, rows[4, :columns])
+    leave_default_environment(previous)
+
+
+# --- the public functions ------------------------------------------------------------------------
+
+
+def l2_normalize(
+    x: Array, axis: Any = 0, epsilon: Any = 1e-4, reference: MindSporeReference | None = None
+) -> Array:
+    """Return the bits of `mindspore.ops.L2Normalize` on a CPU.
+
+    Args:
+        x: array of one dim or more: float16, float32 or float64.
+        axis: an int, or a tuple or list of one int.
+        epsilon: a float, the lower bound of the sum of squares; rounded to float32 first.
+        reference: the build of MindSpore; None is ``MindSporeReference()``.
+
+    Returns:
+        C-contiguous array of the shape and dtype of ``x``.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: what L2Normalize raises for the same arguments.
+        StrictParityError: the bits cannot be promised.
+
+    >>> import numpy as np
+    >>> l2_normalize(np.array([3e-10, 4e-10], np.float32))
+    array([3.e-08, 4.e-08], dtype=float32)
+    """
+    rules = (reference or _DEFAULT_REFERENCE).rules
+    dim, floor = _check(x, axis, epsilon)
+    x = np.ascontiguousarray(x)
+    y = np.empty_like(x)
+    if x.size == 0:
+        return y
+    half = x.dtype == np.float16
+    reduced, kept, block, units = _tables(x.shape, dim, x.itemsize, None)
+    fused = rules.fused and not half
+    source, target = memory(x), memory(y)
+    parallel.run(
+        divide_by_roots,
+        units,
+        x.size,
+        block,
+        target,
+        source,
+        reduced,
+        kept,
+        floor,
+        FLUSHED_SQUARES if fused else SQUARES,
+        half,
+    )
+    if rules.flushes_subnormals and not half:
+        flush(0, x.size, target, source)
+    return y
+
+
+def l2_normalize_vjp(
+    x: Array,
+    y: Array,
+    dy: Array,
+    axis: Any = 0,
+    epsilon: Any = 1e-4,
+    reference: MindSporeReference | None = None,
+) -> Array:
+    """Return the bits of the gradient that MindSpore computes for `l2_normalize` on a CPU.
+
+    Args:
+        x: as for `l2_normalize`.
+        y: the result of the forward, of the shape and dtype of ``x``.
+        dy: the cotangent, likewise.
+        axis: as for `l2_normalize`.
+        epsilon: as for `l2_normalize`.
+        reference: as for `l2_normalize`.
+
+    Returns:
+        C-contiguous array of the shape and dtype of ``x``.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: what L2Normalize raises for the same arguments;
+            ValueError for an empty array, too, and for another shape or dtype of y or dy.
+        StrictParityError: the bits cannot be promised.
+
+    >>> import numpy as np
+    >>> x = np.zeros(2, np.float32)
+    >>> l2_normalize_vjp(x, l2_normalize(x), np.array([1, 0], np.float32))
+    array([10000.,     0.], dtype=float32)
+    """
+    rules = (reference or _DEFAULT_REFERENCE).rules
+    dim, floor = _check(x, axis, epsilon)
+    for name, array in (("y", y), ("dy", dy)):
+        if array.shape != x.shape or array.dtype != x.dtype:
+            raise ValueError(
+                f"expected {name} of shape {x.shape} and dtype {x.dtype}, "
+                f"not {array.shape} and {array.dtype}"
+            )
+    x, y, dy = (np.ascontiguousarray(array) for array in (x, y, dy))
+    gradient = np.empty_like(x)
+    if x.size == 0:
+        return gradient
+    reduced, kept, block, units = _tables(x.shape, dim, x.itemsize, _LARGEST_TERMS)
+    parallel.run(
+        fill_gradient,
+        units,
+        x.size,
+        block,
+        memory(gradient),
+        memory(x),
+        memory(y),
+        memory(dy),
+        reduced,
+        kept,
+        floor,
+        rules.gradient_fused and x.dtype != np.float16,
+    )
+    return gradient
+
+
+def _check(x: Array, axis: Any, epsilon: Any) -> tuple[int, float]:
+    """Return axis counted from 0, and epsilon as the kernel has it."""
+    axis = semantics.l2_normalize_axis(axis)
+    epsilon = semantics.l2_normalize_epsilon(epsilon)
+    dim = semantics.check_l2_normalize_input(x.shape, x.dtype.name, axis)
+    if not x.dtype.isnative:
+        raise ValueError("expected an array in the byte order of this machine")
+    return dim, semantics.round_epsilon(epsilon, x.dtype.name)
+
+
+@functools.lru_cache(maxsize=1024)
+def _tables(
+    shape: tuple[int, ...], dim: int, width: int, elements: int | None
+) -> tuple[Array, Array, int, int]:
+    """Return the tables of the reduced and of the kept dims, columns in a block, and blocks.
+
+    Args:
+        shape: of the array.
+        dim: the reduced dim.
+        width: bytes of an element.
+        elements: the most that a block of several columns may have, or None.
+    """
+    outer, size, inner = math.prod(shape[:dim]), shape[dim], math.prod(shape[dim + 1 :])
+    rows = [(outer, size * inner)]
+    if inner > 1:
+        rows = [(inner, 1), *rows]
+    kept = np.array([(count, stride, 0, stride) for count, stride in rows], np.int64)
+    reduced = np.array([(size, inner, 0, inner)], np.int64)
+    columns = rows[0][0]
+    block = min(columns, max(8, _CACHE_BYTES // (size * width)), _CACHE_BYTES // 4 // width)
+    if elements is not None:
+        block = max(1, min(block, elements // size))
+    units = -(-columns // block) * math.prod(kept[1:, 0].tolist())
+    return reduced, kept, block, units
+
+
+_CACHE_BYTES = 32768
+_LARGEST_TERMS = 1 << 17
+_DEFAULT_REFERENCE = MindSporeReference()
