@@ -167,7 +167,7 @@ _TORCH_BUILDS = (
         ("2.9.1", "2.10.0", "2.13.0"),
         {**_ALL_FUSED, "lanes": 4, "sum_lanes": 4},
     ),
-    _TorchBuilds("aarch64", "sve256", ("2.9.1", "2.13.0"), _NOTHING_FUSED),
+    _TorchBuilds("aarch64", "sve256", ("2.9.1", "2.13.0"), {**_NOTHING_FUSED, "slow_fused": True}),
 )
 """The certified builds. Source: tests/golden, and the wheel of 2.5.1 for aarch64."""
 
