@@ -172,7 +172,11 @@ _TORCH_BUILDS = (
 """The certified builds. Source: tests/golden, and the wheel of 2.5.1 for aarch64."""
 
 _MINDSPORE_BUILDS = (
-    ("x86_64", ("2.0.0", "2.7.0", "2.8.0", "2.9.0", "2.10.0"), MindSporeRules(False, False, False)),
+    (
+        "x86_64",
+        ("2.0.0", "2.7.0", "2.7.1", "2.7.2", "2.8.0", "2.9.0", "2.10.0"),
+        MindSporeRules(False, False, False),
+    ),
     ("aarch64", ("2.7.1", "2.9.0"), MindSporeRules(True, True, True)),
 )
 """The certified builds: machine, versions, rules."""

@@ -166,7 +166,7 @@ def test_rules_cannot_be_changed() -> None:
 @pytest.mark.parametrize(
     ("machine", "versions", "deviates"),
     [
-        ("x86_64", ["2.0.0", "2.7.0", "2.8.0", "2.9.0", "2.10.0"], False),
+        ("x86_64", ["2.0.0", "2.7.0", "2.7.1", "2.7.2", "2.8.0", "2.9.0", "2.10.0"], False),
         ("aarch64", ["2.7.1", "2.9.0"], True),
     ],
 )
@@ -191,7 +191,7 @@ def test_mindspore_fuses_and_flushes_on_aarch64_only(
         (TorchReference("2.13.0a0+git12"), "torch 2.13.0a0+git12 with", "neon: 2.5.1, 2.9.1"),
         (TorchReference("2.10.0", "sve256"), "capability 'sve256'", "sve256: 2.9.1, 2.13.0"),
         (TorchReference("2.11.0", "neon"), "capability 'neon'", "neon: 2.5.1, 2.9.1"),
-        (MindSporeReference("2.7.1"), "MindSpore 2.7.1 on x86_64", "x86_64: 2.0.0, 2.7.0"),
+        (MindSporeReference("2.6.0"), "MindSpore 2.6.0 on x86_64", "x86_64: 2.0.0, 2.7.0"),
         (MindSporeReference("2.10.0", "aarch64"), "2.10.0 on aarch64", "aarch64: 2.7.1, 2.9.0"),
     ],
 )
