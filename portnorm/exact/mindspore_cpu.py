@@ -40,7 +40,7 @@ from portnorm.exact.reduction import (
     row,
     sum_left_to_right,
 )
-from portnorm.exact.torch_kernels import divide_block, place, store
+from portnorm.exact.torch_kernels import ROW, divide_block, place, store
 from portnorm.reference import MindSporeReference
 
 # --- kernels -------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def divide_by_roots(
 ) -> None:
     """Normalize the blocks of columns from `first` to `last`. Operands: x, -, y."""
     previous = enter_default_environment()
-    rows = accumulators(x, 5, block)
+    rows = accumulators(x, 7, max(block, ROW))
     floor = rows.dtype.type(epsilon)
     blocks = (kept[0, 0] + block - 1) // block
     for unit in range(first, last):
@@ -295,7 +295,7 @@ def _tables(
     kept = np.array([(count, stride, 0, stride) for count, stride in rows], np.int64)
     reduced = np.array([(size, inner, 0, inner)], np.int64)
     columns = rows[0][0]
-    block = min(columns, max(8, _CACHE_BYTES // (size * width)), _CACHE_BYTES // 4 // width)
+    block = min(columns, max(8, _CACHE_BYTES // (size * width)), _CACHE_BYTES // 16 // width)
     if elements is not None:
         block = max(1, min(block, elements // size))
     units = -(-columns // block) * math.prod(kept[1:, 0].tolist())

@@ -45,6 +45,8 @@ def _compile_row(
             part = array[start : start + count]
             for j in range(count):
                 buffer[j] = widen(part[j])
+        elif stride == 0:
+            buffer[:count] = widen(array[start])
         else:
             for j in range(count):
                 buffer[j] = widen(array[start + j * stride])
@@ -53,8 +55,11 @@ def _compile_row(
     def part_or_copy(array: Any, start: int, stride: int, count: int, buffer: Any) -> Any:
         if stride == 1:
             return array[start : start + count]
-        for j in range(count):
-            buffer[j] = array[start + j * stride]
+        if stride == 0:
+            buffer[:count] = array[start]
+        else:
+            for j in range(count):
+                buffer[j] = array[start + j * stride]
         return buffer[:count]
 
     return part_or_copy if array.dtype == buffer.dtype else copy
@@ -180,27 +185,39 @@ def add_columns_left_to_right(
     kind: int,
     p: Any,
     in_steps: bool,
+    rows: Any,
 ) -> None:
     """Add `size` elements to each running sum, four columns at a time to hide the latency."""
-    columns = len(totals)
-    whole = columns - columns % 4
-    for j in range(0, whole, 4):
-        at = start + j * column_stride
-        a, b, c, d = totals[j], totals[j + 1], totals[j + 2], totals[j + 3]
-        for _ in range(size):
-            a = accumulate(a, widen(x[at]), kind, p, in_steps, x)
-            b = accumulate(b, widen(x[at + column_stride]), kind, p, in_steps, x)
-            c = accumulate(c, widen(x[at + 2 * column_stride]), kind, p, in_steps, x)
-            d = accumulate(d, widen(x[at + 3 * column_stride]), kind, p, in_steps, x)
-            at += stride
-        totals[j], totals[j + 1], totals[j + 2], totals[j + 3] = a, b, c, d
-    for j in range(whole, columns):
-        at = start + j * column_stride
-        a = totals[j]
-        for _ in range(size):
-            a = accumulate(a, widen(x[at]), kind, p, in_steps, x)
-            at += stride
-        totals[j] = a
+    columns, chunk = len(totals), rows.shape[1]
+    for first in range(0, columns, 4):
+        four = min(4, columns - first)
+        for begin in range(0, size, chunk):
+            taken = min(chunk, size - begin)
+            at = start + first * column_stride + begin * stride
+            for j in range(four):
+                rows[5, j] = totals[first + j]
+            # Where there are fewer than four columns left, the last one stands in.
+            a = row(x, at, stride, taken, rows[0])
+            b = row(x, at + min(1, four - 1) * column_stride, stride, taken, rows[1])
+            c = row(x, at + min(2, four - 1) * column_stride, stride, taken, rows[2])
+            d = row(x, at + min(3, four - 1) * column_stride, stride, taken, rows[3])
+            add_four_columns(rows[5], a, b, c, d, kind, p, in_steps, x)
+            for j in range(four):
+                totals[first + j] = rows[5, j]
+
+
+@inlined
+def add_four_columns(
+    totals: Any, a: Any, b: Any, c: Any, d: Any, kind: int, p: Any, in_steps: bool, stored: Any
+) -> None:
+    """Add to each of four running sums the elements of a row of its own, from left to right."""
+    sum_a, sum_b, sum_c, sum_d = totals[0], totals[1], totals[2], totals[3]
+    for i in range(len(a)):
+        sum_a = accumulate(sum_a, a[i], kind, p, in_steps, stored)
+        sum_b = accumulate(sum_b, b[i], kind, p, in_steps, stored)
+        sum_c = accumulate(sum_c, c[i], kind, p, in_steps, stored)
+        sum_d = accumulate(sum_d, d[i], kind, p, in_steps, stored)
+    totals[0], totals[1], totals[2], totals[3] = sum_a, sum_b, sum_c, sum_d
 
 
 @inlined
@@ -216,14 +233,14 @@ def sum_range(
     rows: Any,
 ) -> Any:
     """Return the sum of the elements from `first` to `last`, counted along the reduced dims."""
-    total = rows[0, :1]
+    total = rows[6, :1]
     total[0] = 0
     size, stride = reduced[0, 0], reduced[0, 1]
     while first < last:
         inner = first % size
         taken = min(size - inner, last - first)
         at = start + offset(first // size, reduced, 1, 1) + inner * stride
-        add_columns_left_to_right(total, x, at, taken, stride, 0, kind, p, in_steps)
+        add_columns_left_to_right(total, x, at, taken, stride, 0, kind, p, in_steps, rows)
         first += taken
     return total[0]
 
@@ -271,7 +288,9 @@ def sum_left_to_right(
         if column_stride == 1:
             add_rows_left_to_right(totals, x, at, size, stride, kind, p, in_steps, rows)
         else:
-            add_columns_left_to_right(totals, x, at, size, stride, column_stride, kind, p, in_steps)
+            add_columns_left_to_right(
+                totals, x, at, size, stride, column_stride, kind, p, in_steps, rows
+            )
 
 
 # --- lanes ---------------------------------------------------------------------------------------
@@ -362,21 +381,6 @@ def cascade_step_power(size: int) -> int:
 
 
 @inlined
-def read_row(x: Any, start: int, stride: int, columns: int, halves: int, buffer: Any) -> Any:
-    """Return one row of columns.
-
-    Half types are read in groups of two times `halves`, the upper part added to the lower one;
-    `halves` is 0 where they are not.
-    """
-    if halves == 0:
-        return row(x, start, stride, columns, buffer)
-    for j in range(columns):
-        at = start + j // halves * 2 * halves + j % halves
-        buffer[j] = widen(x[at]) + widen(x[at + halves])
-    return buffer[:columns]
-
-
-@inlined
 def add_to(totals: Any, added: Any) -> None:
     """Add one row to another."""
     for j in range(len(totals)):
@@ -398,7 +402,6 @@ def add_rows(
     stride: int,
     column_stride: int,
     size: int,
-    halves: int,
     rows: Any,
 ) -> None:
     """Add `size` rows to the running sums, from top to bottom."""
@@ -408,14 +411,14 @@ def add_rows(
         at = start + i * stride
         add_four_to(
             totals,
-            read_row(x, at, column_stride, columns, halves, rows[0]),
-            read_row(x, at + stride, column_stride, columns, halves, rows[1]),
-            read_row(x, at + 2 * stride, column_stride, columns, halves, rows[2]),
-            read_row(x, at + 3 * stride, column_stride, columns, halves, rows[3]),
+            row(x, at, column_stride, columns, rows[0]),
+            row(x, at + stride, column_stride, columns, rows[1]),
+            row(x, at + 2 * stride, column_stride, columns, rows[2]),
+            row(x, at + 3 * stride, column_stride, columns, rows[3]),
         )
     for i in range(whole, size):
         at = start + i * stride
-        add_to(totals, read_row(x, at, column_stride, columns, halves, rows[0]))
+        add_to(totals, row(x, at, column_stride, columns, rows[0]))
 
 
 @inlined
@@ -426,7 +429,6 @@ def cascade_rows(
     stride: int,
     column_stride: int,
     size: int,
-    halves: int,
     levels: Any,
     rows: Any,
 ) -> None:
@@ -441,7 +443,7 @@ def cascade_rows(
     done = 0
     while done + step <= size:
         at = start + done * stride
-        add_rows(totals, x, at, stride, column_stride, step, halves, rows)
+        add_rows(totals, x, at, stride, column_stride, step, rows)
         done += step
         lower = totals
         for level in range(1, 4):
@@ -453,7 +455,7 @@ def cascade_rows(
                 break
             lower = upper
     at = start + done * stride
-    add_rows(totals, x, at, stride, column_stride, size - done, halves, rows)
+    add_rows(totals, x, at, stride, column_stride, size - done, rows)
     for level in range(1, 4):
         add_to(totals, levels[level, :columns])
 
@@ -472,36 +474,69 @@ def sum_interleaved(
     """Fill `totals` with the sums of columns: four cascades, of every fourth row each."""
     columns = len(totals)
     quarter = size // 4
-    cascade_rows(totals, x, start, 4 * stride, column_stride, quarter, 0, levels, rows)
+    cascade_rows(totals, x, start, 4 * stride, column_stride, quarter, levels, rows)
     left_over = start + 4 * quarter * stride
-    add_rows(totals, x, left_over, stride, column_stride, size - 4 * quarter, 0, rows)
+    add_rows(totals, x, left_over, stride, column_stride, size - 4 * quarter, rows)
     partial = rows[4, :columns]
     for part in range(1, 4):
         at = start + part * stride
-        cascade_rows(partial, x, at, 4 * stride, column_stride, quarter, 0, levels, rows)
+        cascade_rows(partial, x, at, 4 * stride, column_stride, quarter, levels, rows)
         add_to(totals, partial)
 
 
 @inlined
-def sum_contiguous(
-    x: Any, start: int, size: int, lanes: int, halves: int, levels: Any, rows: Any
+def add_vectors(
+    lanes: Any, x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
 ) -> Any:
-    """Return the sum of contiguous elements: four times `lanes` cascades, then the tail first."""
-    step = 2 * lanes if halves else lanes
+    """Add `size` vectors to the lanes; a pair of vectors is added up first."""
+    for at in range(start, start + size * stride, stride):
+        vector = load_lanes(x, at, lanes)
+        if paired:
+            vector = vector + load_lanes(x, at + len(width), lanes)
+        lanes = lanes + vector
+    return lanes
+
+
+@inlined
+def cascade_lanes(
+    x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
+) -> Any:
+    """Return the sums of `size` vectors, each lane a cascade of its own."""
+    zero = zero_lanes(x, width)
+    total = first = second = third = zero
+    power = cascade_step_power(size)
+    step = 1 << power
+    for done in range(step, size + 1, step):
+        at = start + (done - step) * stride
+        first = first + add_vectors(total, x, at, stride, step, width, paired)
+        if done & ((step - 1) << power):
+            continue
+        second, first = second + first, zero
+        if done & ((step - 1) << (2 * power)):
+            continue
+        third, second = third + second, zero
+    rest = size % step
+    total = add_vectors(total, x, start + (size - rest) * stride, stride, rest, width, paired)
+    return ((total + first) + second) + third
+
+
+@inlined
+def sum_contiguous(x: Any, start: int, size: int, width: tuple[int, ...], paired: bool) -> Any:
+    """Return the sum of contiguous elements: four cascades in lanes, then the tail first."""
+    lanes = len(width)
+    step = 2 * lanes if paired else lanes
     vectors = size // step
     quarter = vectors // 4
-    partial = rows[4, : 4 * lanes]
-    cascade_rows(partial, x, start, 4 * step, 1, quarter, halves, levels, rows)
-    sums = partial[:lanes]
+    sums = cascade_lanes(x, start, 4 * step, quarter, width, paired)
     left_over = start + 4 * quarter * step
-    add_rows(sums, x, left_over, step, 1, vectors - 4 * quarter, halves, rows)
+    sums = add_vectors(sums, x, left_over, step, vectors - 4 * quarter, width, paired)
     for part in range(1, 4):
-        add_to(sums, partial[part * lanes : (part + 1) * lanes])
-    total = rows.dtype.type(0)
+        sums = sums + cascade_lanes(x, start + part * step, 4 * step, quarter, width, paired)
+    total = lane(zero_lanes(x, width), 0)
     for i in range(start + vectors * step, start + size):
         total = total + widen(x[i])
     for j in range(lanes):
-        total = total + sums[j]
+        total = total + lane(sums, j)
     return total
 
 
@@ -515,8 +550,8 @@ def sum_columns(
     size: int,
     first: int,
     columns: int,
-    lanes: int,
-    halves: int,
+    width: tuple[int, ...],
+    paired: bool,
     levels: Any,
     rows: Any,
 ) -> None:
@@ -527,14 +562,15 @@ def sum_columns(
         first: the column of the block that belongs to ``totals[0]``.
         columns: how many columns the block has. The order depends on it, for some columns are
             taken in groups, and the last ones singly.
-        lanes: numbers that torch keeps in one register; half of what it loads where `halves`.
-        halves: `lanes` where half types are read, otherwise 0.
+        width: a tuple of as many entries as torch keeps numbers in a register.
+        paired: whether it loads two registers at once, as it does for half types.
     """
-    vector = 2 * lanes if halves else lanes
+    lanes = len(width)
+    vector = 2 * lanes if paired else lanes
     at = start + first * column_stride
     if stride == 1 and size >= vector:
         for j in range(len(totals)):
-            totals[j] = sum_contiguous(x, at + j * column_stride, size, lanes, halves, levels, rows)
+            totals[j] = sum_contiguous(x, at + j * column_stride, size, width, paired)
         return
     if column_stride == 1 and columns >= vector:
         grouped = columns - columns % (4 * lanes)
@@ -544,7 +580,7 @@ def sum_columns(
         grouped = columns - columns % 4
     cascades = min(max(grouped - first, 0), len(totals))
     if cascades > 0:
-        cascade_rows(totals[:cascades], x, at, stride, column_stride, size, 0, levels, rows)
+        cascade_rows(totals[:cascades], x, at, stride, column_stride, size, levels, rows)
     if cascades < len(totals):
         at += cascades * column_stride
         sum_interleaved(totals[cascades:], x, at, stride, column_stride, size, levels, rows)

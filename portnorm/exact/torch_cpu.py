@@ -205,7 +205,7 @@ def _block(walk: Walk, dtype: str) -> int:
     columns = max(1, kept[0]) if kept else 1
     width = {"float64": 8, "float32": 4}.get(dtype, 2)
     if kept and walk.strides[0][walk.reduced] == 1:
-        return min(columns, _CACHE_BYTES // 4 // width)
+        return min(columns, _CACHE_BYTES // 16 // width)
     size = max(1, math.prod(walk.sizes[: walk.reduced]))
     return min(columns, max(4, _CACHE_BYTES // (size * width)))
 
@@ -355,7 +355,7 @@ class _SumPlan:
         blocks: where one dim is summed, the columns of each unit of work; see `fill_sums`.
         chunk: otherwise, elements that a thread of torch sums.
         threads: and how many threads there are.
-        lanes, halves: numbers in a register; see `reduction.sum_columns`.
+        width, paired: how torch uses its registers; see `reduction.sum_columns`.
         in_steps: whether each sum over the innermost dim is rounded.
         from_zero: whether a sum of one element starts from 0, which turns -0 into 0.
     """
@@ -365,8 +365,8 @@ class _SumPlan:
     blocks: Array | None
     chunk: int
     threads: int
-    lanes: int
-    halves: int
+    width: tuple[int, ...]
+    paired: bool
     in_steps: bool
     from_zero: bool
 
@@ -423,7 +423,6 @@ def _sum_plan(
     in_half = dtype in ("float16", "bfloat16")
     several = walk.reduced > 1
     in_steps = in_half and several and rules.rounds_inner_sums
-    halves = lanes if in_half and (in_steps or not several) else 0
     chunk = _chunk(walk, threads)
     blocks = None
     if walk.reduced == 1 and not chunk:
@@ -434,8 +433,8 @@ def _sum_plan(
         blocks=blocks,
         chunk=chunk or math.prod(walk.sizes[: walk.reduced]),
         threads=threads if chunk else 1,
-        lanes=lanes,
-        halves=halves,
+        width=(0,) * lanes,
+        paired=in_half and (in_steps or not several),
         in_steps=in_steps,
         from_zero=not shape,
     )
@@ -599,8 +598,8 @@ def _fill_sums(sums: Array, weighted: Array, plan: _SumPlan) -> None:
             plan.reduced,
             plan.kept,
             plan.blocks,
-            plan.lanes,
-            plan.halves,
+            plan.width,
+            plan.paired,
         )
     else:
         parallel.run(
@@ -613,7 +612,7 @@ def _fill_sums(sums: Array, weighted: Array, plan: _SumPlan) -> None:
             plan.kept,
             plan.chunk,
             plan.threads,
-            plan.lanes,
-            plan.halves,
+            plan.width,
+            plan.paired,
             plan.in_steps,
         )

@@ -38,6 +38,8 @@ from portnorm.exact.reduction import (
     sum_squares_in_lanes,
 )
 
+ROW = 256
+"""Elements of a vector that are widened at once."""
 SUM_BLOCK = 256
 """Columns whose sums are taken side by side; a multiple of four times the lanes."""
 
@@ -171,7 +173,7 @@ def fill_norms(
 ) -> None:
     """Write the norms of the blocks of columns from `first` to `last`."""
     previous = enter_default_environment()
-    rows = accumulators(x, 5, block)
+    rows = accumulators(x, 7, max(block, ROW))
     blocks = (kept[0, 0] + block - 1) // block
     for unit in range(first, last):
         index, column = unit // blocks, unit % blocks * block
@@ -198,7 +200,7 @@ def divide_by_norms(
 ) -> None:
     """Normalize the blocks of columns from `first` to `last`, each while it is in the cache."""
     previous = enter_default_environment()
-    rows = accumulators(x, 5, block)
+    rows = accumulators(x, 7, max(block, ROW))
     floor = rows.dtype.type(eps)
     blocks = (kept[0, 0] + block - 1) // block
     for unit in range(first, last):
@@ -270,7 +272,7 @@ def fill_weighted(
 ) -> None:
     """Write the summands of the divisor's cotangent. Operands: x, g, norms, weighted."""
     previous = enter_default_environment()
-    rows = accumulators(x, 5, block)
+    rows = accumulators(x, 7, max(block, ROW))
     floor = rows.dtype.type(eps)
     blocks = (table[0, 0] + block - 1) // block
     for unit in range(first, last):
@@ -293,8 +295,8 @@ def fill_sums(
     reduced: Any,
     kept: Any,
     blocks: Any,
-    lanes: int,
-    halves: int,
+    width: tuple[int, ...],
+    paired: bool,
 ) -> None:
     """Sum over one dim, in the order of torch.sum.
 
@@ -318,8 +320,8 @@ def fill_sums(
             reduced[0, 0],
             begin - section,
             section_end - section,
-            lanes,
-            halves,
+            width,
+            paired,
             levels,
             rows,
         )
@@ -336,8 +338,8 @@ def sum_of_range(
     reduced: Any,
     first: int,
     last: int,
-    lanes: int,
-    halves: int,
+    width: tuple[int, ...],
+    paired: bool,
     in_steps: bool,
     levels: Any,
     rows: Any,
@@ -369,8 +371,8 @@ def sum_of_range(
                 taken,
                 begin,
                 side_by_side,
-                lanes,
-                halves,
+                width,
+                paired,
                 levels,
                 rows,
             )
@@ -393,8 +395,8 @@ def fill_sums_of_several_dims(
     kept: Any,
     chunk: int,
     threads: int,
-    lanes: int,
-    halves: int,
+    width: tuple[int, ...],
+    paired: bool,
     in_steps: bool,
 ) -> None:
     """Sum over dims that do not merge, or, in chunks, over one that torch's threads share."""
@@ -410,14 +412,14 @@ def fill_sums_of_several_dims(
         for begin in range(0, elements, chunk):
             end = min(elements, begin + chunk)
             total = sum_of_range(
-                weighted, start, reduced, begin, end, lanes, halves, in_steps, levels, rows
+                weighted, start, reduced, begin, end, width, paired, in_steps, levels, rows
             )
-            partial[thread] = rounded(total, weighted) if halves else total
+            partial[thread] = rounded(total, weighted) if paired else total
             thread += 1
         total = partial[0]
         if thread > 1:
             totals = rows[5, :1]
-            sum_columns(totals, partial, 0, 1, 0, threads, 0, 1, lanes, halves, levels, rows)
+            sum_columns(totals, partial, 0, 1, 0, threads, 0, 1, width, paired, levels, rows)
             total = 0 + totals[0]
         sums[offset(unit, kept, 0, 2)] = rounded(total, weighted)
     leave_default_environment(previous)
