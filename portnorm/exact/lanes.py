@@ -32,7 +32,7 @@ class Lanes(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Lanes({dtype}, {lanes})")
 
 
-@register_model(Lanes)  # type: ignore[untyped-decorator]
+@register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, kind: Lanes) -> None:
         element = ir.FloatType() if kind.dtype == types.float32 else ir.DoubleType()

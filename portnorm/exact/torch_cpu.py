@@ -153,11 +153,11 @@ def _norm_rule(
     kind = _KINDS.get(p, POWERS)
     if _is_single_element(shape, arguments.dims, dim) and not rules.single_element_squared:
         kind = NONZERO if p == 0 else MAGNITUDES
+    in_steps = dtype == "bfloat16" and rules.bfloat16_sum_in_bfloat16
     if kind == POWERS:
-        _check_power(p)
+        _check_power(p, in_steps)
     lanes = rules.lanes // 2 if dtype == "float64" else rules.lanes
     fast = kind == SQUARES and dtype != "float16" and walk.reduced == 1 and walk.strides[0][0] == 1
-    in_steps = dtype == "bfloat16" and rules.bfloat16_sum_in_bfloat16
     if kind == SQUARES and not fast and rules.slow_fused and not in_steps:
         kind = FUSED_SQUARES
     step = (2 * lanes if dtype == "bfloat16" else lanes) if fast else 0
@@ -191,11 +191,16 @@ def _chunk(walk: Walk, threads: int) -> int:
     return -(-elements // min(threads, -(-elements // _GRAIN)))
 
 
-def _check_power(p: float) -> None:
-    if platform.libc_ver()[0] != "glibc":
+def _check_power(p: float, in_steps: bool) -> None:
+    reason = ""
+    if in_steps:
+        reason = "of bfloat16 in this version of torch, which rounds in ways that are not known"
+    elif platform.libc_ver()[0] != "glibc":
+        reason = "on this system, for torch takes powers with the C library, and it is not glibc"
+    if reason:
         raise StrictParityError(
-            f"parity='strict' cannot promise the bits of p={p:g} here: torch takes powers with "
-            "the C library, and this one is not glibc. Use parity='semantic' for this p."
+            f"parity='strict' cannot promise the bits at p={p:g} {reason}: only those at p = 0, "
+            "1, 2, inf and -inf. Use parity='semantic' for this p."
         )
 
 
