@@ -2,6 +2,7 @@
 
 Exit codes of `portnorm compare`: 0 the two functions agree, 1 they differ, 2 bad usage or input.
 Those of `portnorm reference`: 0 at least one framework was found, 2 none, or bad usage.
+Those of `portnorm certify`: 0 bit-identical, 1 not, 2 nothing to compare with, or bad usage.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
+import secrets
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from portnorm import __version__
@@ -29,6 +33,8 @@ from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:
     from portnorm.compare import Comparison
+    from portnorm.compare.certify import Report
+    from portnorm.compare.measure import Progress
     from portnorm.compare.readers import Source
 
 AGREE, DIFFER, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -78,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_compare(commands)
     _add_reference(commands)
+    _add_certify(commands)
     return parser
 
 
@@ -132,11 +139,40 @@ def _add_reference(commands: argparse._SubParsersAction[_Parser]) -> None:
     parser.set_defaults(run=_reference)
 
 
+def _add_certify(commands: argparse._SubParsersAction[_Parser]) -> None:
+    parser = commands.add_parser(
+        "certify",
+        help="prove that parity='strict' has the bits of the installed frameworks",
+        description="Run random cases on the frameworks that are installed, with everything that "
+        "torch can use of this CPU, and compare the bits of results and gradients with those of "
+        "parity='strict'.",
+        epilog="The first mismatch is shown with all that reproduces it. Exit codes: 0 there were "
+        "results to compare and all are bit-identical, 1 one is not, 2 nothing to compare with, "
+        "or bad usage.",
+    )
+    parser.add_argument("--cases", type=_positive(int), metavar="N", help="stop after N cases")
+    parser.add_argument(
+        "--seconds",
+        type=_positive(float),
+        metavar="S",
+        help=f"stop after S seconds (default {_SECONDS} without --cases)",
+    )
+    parser.add_argument("--seed", type=_seed, metavar="N", help="repeat the cases of another run")
+    parser.add_argument("--host", choices=REFERENCES, help="this framework only")
+    parser.add_argument(
+        "--golden",
+        metavar="DIR",
+        help="compare with outputs of torch that are stored in DIR instead",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_certify)
+
+
 # --- portnorm compare -----------------------------------------------------------------------------
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    with _needs_tools(), contextlib.ExitStack() as stack:
+    with _needs_tools("compare"), contextlib.ExitStack() as stack:
         from portnorm.compare import render
 
         sources = list(_sources(arguments, stack))
@@ -147,14 +183,14 @@ def _compare(arguments: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _needs_tools() -> Iterator[None]:
+def _needs_tools(command: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
         if error.name not in ("numpy", "rich"):
             raise
         raise _BadInputError(
-            f"`portnorm compare` needs {error.name}: pip install 'portnorm[tools]'"
+            f"`portnorm {command}` needs {error.name}: pip install 'portnorm[tools]'"
         ) from error
 
 
@@ -249,6 +285,82 @@ def _print_table(rows: Sequence[Certified]) -> None:
         build = f"{row.framework:<10} {row.machine:<8} {row.capability:<10} "
         versions = " ".join(row.versions)
         print(textwrap.fill(build + versions, 80, subsequent_indent=" " * len(build)))
+
+
+# --- portnorm certify -----------------------------------------------------------------------------
+
+_SECONDS = 60
+
+
+def _certify(arguments: argparse.Namespace) -> int:
+    if arguments.golden is not None:
+        _check_golden(arguments)
+    with _needs_tools("certify"):
+        from portnorm.compare import render
+
+        with render.progress_bar() as progress:  # gone before anything is printed
+            run = _certify_installed if arguments.golden is None else _certify_golden
+            report = run(arguments, progress)
+    if not any(tally.counts for tally in report.tallies.values()):
+        raise _BadInputError("; ".join([*report.notes, "there is nothing to compare with"]))
+    if arguments.json:
+        print(json.dumps(report.to_dict(), allow_nan=False, indent=2))
+    else:
+        print(*report.lines(), sep="\n")
+    return AGREE if report.identical else DIFFER
+
+
+def _check_golden(arguments: argparse.Namespace) -> None:
+    for name in ("cases", "seconds", "seed"):
+        if getattr(arguments, name) is not None:
+            raise _BadInputError(f"--{name} is for random cases, and --golden has stored ones")
+    if arguments.host == "mindspore":
+        raise _BadInputError("--golden has outputs of torch only")
+
+
+def _certify_golden(arguments: argparse.Namespace, progress: Progress | None) -> Report:
+    from portnorm.compare.certify import certify_golden
+
+    return certify_golden(Path(arguments.golden), progress)
+
+
+def _certify_installed(arguments: argparse.Namespace, progress: Progress | None) -> Report:
+    from portnorm.compare import certify
+
+    seconds = arguments.seconds
+    if seconds is None and arguments.cases is None:
+        seconds = _SECONDS
+    seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
+    hosts = [arguments.host] if arguments.host else list(REFERENCES)
+    with certify.installed_builds(hosts) as (builds, notes):
+        report = certify.certify(
+            builds, seed, cases=arguments.cases, seconds=seconds, progress=progress
+        )
+    report.notes[:0] = notes
+    return report
+
+
+def _positive(kind: type[float]) -> Callable[[str], float]:
+    """Return what reads a number above zero."""
+
+    def read(text: str) -> float:
+        number = kind(text)
+        if not 0 < number < math.inf:
+            raise ValueError
+        return number
+
+    read.__name__ = "positive number"
+    return read
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        raise ValueError
+    return seed
+
+
+_seed.__name__ = "seed"
 
 
 # --- one line on stderr ---------------------------------------------------------------------------
