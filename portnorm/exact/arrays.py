@@ -34,30 +34,36 @@ class _Window:
         }
 
 
-def element_strides(array: Array) -> Ints:
+def check(array: Array) -> None:
+    """Refuse what no tensor is.
+
+    Raises:
+        ValueError: the array is not aligned, or its bytes are swapped.
+    """
+    if not (array.flags.aligned and array.dtype.isnative):
+        raise ValueError("expected an aligned array in the byte order of this machine")
+
+
+def element_strides(strides: Ints, itemsize: int) -> Ints:
     """Return strides counted in elements.
 
     Raises:
-        ValueError: an element does not lie at a whole, non-negative distance from the first one,
-            or not where its type may lie, or its bytes are swapped. torch has no such tensors.
+        ValueError: a stride that no tensor has.
     """
-    size = array.itemsize
-    if not (array.flags.aligned and array.dtype.isnative):
-        raise ValueError("expected an aligned array in the byte order of this machine")
-    strides = tuple(stride // size for stride in array.strides)
-    if any(stride % size or stride < 0 for stride in array.strides):
-        raise ValueError(f"expected strides that are non-negative multiples of {size} bytes")
-    return strides
+    if any(stride % itemsize or stride < 0 for stride in strides):
+        raise ValueError(f"expected strides that are non-negative multiples of {itemsize} bytes")
+    return tuple(stride // itemsize for stride in strides)
 
 
 def memory(array: Array) -> Array:
     """Return all elements between the first and the last one as a kernel reads and writes them."""
     character = array.dtype.char
+    flags = array.flags
     elements = array.size
-    if not array.flags.c_contiguous:
-        elements = extent(array.shape, [stride // array.itemsize for stride in array.strides])
-    elif character in "fd" and array.flags.writeable:
-        return array.reshape(-1)
+    if not flags.c_contiguous:
+        elements = extent(array.shape, element_strides(array.strides, array.itemsize))
+    elif flags.writeable and character in "fd":
+        return array if array.ndim == 1 else array.reshape(-1)
     return np.asarray(_Window(array, elements, _TYPESTR[character]))
 
 

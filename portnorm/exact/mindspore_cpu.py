@@ -33,6 +33,7 @@ from portnorm.exact.ieee import (
     leave_default_environment,
     rounded,
 )
+from portnorm.exact.parallel import take
 from portnorm.exact.reduction import (
     FLUSHED_SQUARES,
     SQUARES,
@@ -49,8 +50,8 @@ from portnorm.reference import MindSporeReference
 
 @kernel
 def divide_by_roots(
-    first: int,
-    last: int,
+    queue: Any,
+    units: int,
     block: int,
     y: Any,
     x: Any,
@@ -60,12 +61,13 @@ def divide_by_roots(
     kind: int,
     in_steps: bool,
 ) -> None:
-    """Normalize the blocks of columns from `first` to `last`. Operands: x, -, y."""
+    """Normalize blocks of columns. Operands: x, nothing, y."""
     previous = enter_default_environment()
     rows = accumulators(x, 7, max(block, ROW))
     floor = rows.dtype.type(epsilon)
     blocks = (kept[0, 0] + block - 1) // block
-    for unit in range(first, last):
+    unit = take(queue)
+    while unit < units:
         index, column = unit // blocks, unit % blocks * block
         roots = rows[4, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
@@ -74,13 +76,14 @@ def divide_by_roots(
             roots[j] = rounded(np.sqrt(roots[j] if roots[j] > floor else floor), x)
         target = place(index, column, kept, 3)
         divide_block(y, target, x, start, roots, reduced, kept)
+        unit = take(queue)
     leave_default_environment(previous)
 
 
 @kernel
-def flush(first: int, last: int, y: Any, x: Any) -> None:
+def flush(y: Any, x: Any) -> None:
     """Take quotients, and the quotients of numerators, that are subnormal for 0."""
-    for i in range(first, last):
+    for i in range(len(y)):
         y[i] = flushed(y[i], y) if flushed(x[i], x) != 0 else y[i] * np.float32(0)
 
 
@@ -106,8 +109,8 @@ def gradient_row(
 
 @kernel
 def fill_gradient(
-    first: int,
-    last: int,
+    queue: Any,
+    units: int,
     block: int,
     gradient: Any,
     x: Any,
@@ -118,14 +121,15 @@ def fill_gradient(
     epsilon: float,
     fused: bool,
 ) -> None:
-    """Write the gradient of the blocks of columns from `first` to `last`."""
+    """Write the gradient of blocks of columns."""
     previous = enter_default_environment()
     size, stride, column_stride = reduced[0, 0], reduced[0, 1], kept[0, 1]
     rows = accumulators(x, 5, block)
     terms = accumulators(x, size, block)
     floor = rows.dtype.type(epsilon)
     blocks = (kept[0, 0] + block - 1) // block
-    for unit in range(first, last):
+    unit = take(queue)
+    while unit < units:
         index, column = unit // blocks, unit % blocks * block
         columns = min(block, kept[0, 0] - column)
         start = place(index, column, kept, 1)
@@ -149,6 +153,7 @@ def fill_gradient(
             dys = row(dy, at, column_stride, columns, rows[1])
             gradient_row(rows[4], ys, dys, sums, norms, floor, fused, x)
             store(gradient, at, column_stride, rows[4, :columns])
+        unit = take(queue)
     leave_default_environment(previous)
 
 
@@ -201,7 +206,7 @@ def l2_normalize(
         half,
     )
     if rules.flushes_subnormals and not half:
-        flush(0, x.size, target, source)
+        flush(target, source)
     return y
 
 
@@ -295,7 +300,9 @@ def _tables(
     kept = np.array([(count, stride, 0, stride) for count, stride in rows], np.int64)
     reduced = np.array([(size, inner, 0, inner)], np.int64)
     columns = rows[0][0]
-    block = min(columns, max(8, _CACHE_BYTES // (size * width)), _CACHE_BYTES // 16 // width)
+    # Rows of neighbours are read together where they lie together, and vectors where they do.
+    block = _CACHE_BYTES // 16 // width if inner > 1 else max(8, _CACHE_BYTES // (size * width))
+    block = min(columns, block)
     if elements is not None:
         block = max(1, min(block, elements // size))
     units = -(-columns // block) * math.prod(kept[1:, 0].tolist())

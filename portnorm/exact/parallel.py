@@ -1,4 +1,4 @@
-"""One kernel on several cores: its units are shared out among threads of this process.
+"""One kernel on several cores: threads of this process share out its units of work.
 
 Kernels hold no lock of the interpreter, so Python's own threads do. They are safe after a fork and
 from concurrent callers, which Numba's threading layers are not.
@@ -7,36 +7,61 @@ from concurrent callers, which Numba's threading layers are not.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-SMALLEST_SHARE = 1 << 19
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+SMALLEST_WORK = 1 << 20
 """Elements below which another thread costs more than it saves."""
 
 
 def run(kernel: Callable[..., None], units: int, elements: int, *arguments: Any) -> None:
-    """Call ``kernel(first, last, *arguments)`` for ranges that cover ``units``, each once."""
-    workers = (
-        1 if elements < 2 * SMALLEST_SHARE else min(cores(), units, elements // SMALLEST_SHARE)
-    )
-    if workers == 1:
-        kernel(0, units, *arguments)
-        return
-    bounds = [units * worker // workers for worker in range(workers + 1)]
-    try:
-        others = [
-            _pool(os.getpid()).submit(kernel, first, last, *arguments)
-            for first, last in itertools.pairwise(bounds[1:])
-        ]
-    except RuntimeError:  # the interpreter shuts down and takes no more work
-        kernel(0, units, *arguments)
-        return
-    kernel(0, bounds[1], *arguments)
+    """Call ``kernel(queue, units, *arguments)`` in this thread, and in others if it is worth it.
+
+    Each call takes units from the queue (see `take`) until none is left. A thread calls but once,
+    for to get back to the interpreter takes longer than many units do.
+    """
+    queue = np.zeros(1, np.int64)
+    workers = 1 if elements < SMALLEST_WORK else min(cores(), units)
+    others = [_submit(kernel, queue, units, *arguments) for _ in range(workers - 1)]
+    kernel(queue, units, *arguments)
     for other in others:
-        other.result()
+        if other is not None and not other.cancel():
+            other.result()
+
+
+def take(queue: Any) -> Any:
+    """Return the next unit; no other thread gets the same one."""
+    unit = queue[0]
+    queue[0] += 1
+    return unit
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _take(typing_context: Any, queue: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(queue)(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(queue), generate
+
+
+@overload(take, strict=False)  # type: ignore[untyped-decorator]
+def _compile_take(queue: Any) -> Callable[..., Any]:
+    return lambda queue: _take(queue)
+
+
+def _submit(function: Callable[..., None], *arguments: Any) -> Future[None] | None:
+    try:
+        return _pool(os.getpid()).submit(function, *arguments)
+    except RuntimeError:  # the interpreter shuts down and takes no more work
+        return None
 
 
 @functools.cache

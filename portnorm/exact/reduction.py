@@ -127,6 +127,13 @@ def add_four_rows(
     totals: Any, a: Any, b: Any, c: Any, d: Any, kind: int, p: Any, in_steps: bool, stored: Any
 ) -> None:
     """Add four rows to a row of running sums, one after the other."""
+    if kind == SQUARES and not in_steps:
+        for j in range(len(totals)):
+            total = totals[j] + a[j] * a[j]
+            total = total + b[j] * b[j]
+            total = total + c[j] * c[j]
+            totals[j] = total + d[j] * d[j]
+        return
     for j in range(len(totals)):
         total = accumulate(totals[j], a[j], kind, p, in_steps, stored)
         total = accumulate(total, b[j], kind, p, in_steps, stored)
@@ -212,7 +219,13 @@ def add_four_columns(
 ) -> None:
     """Add to each of four running sums the elements of a row of its own, from left to right."""
     sum_a, sum_b, sum_c, sum_d = totals[0], totals[1], totals[2], totals[3]
-    for i in range(len(a)):
+    squares = kind == SQUARES and not in_steps
+    for i in range(len(a) if squares else 0):
+        sum_a = sum_a + a[i] * a[i]
+        sum_b = sum_b + b[i] * b[i]
+        sum_c = sum_c + c[i] * c[i]
+        sum_d = sum_d + d[i] * d[i]
+    for i in range(0 if squares else len(a)):
         sum_a = accumulate(sum_a, a[i], kind, p, in_steps, stored)
         sum_b = accumulate(sum_b, b[i], kind, p, in_steps, stored)
         sum_c = accumulate(sum_c, c[i], kind, p, in_steps, stored)

@@ -17,7 +17,7 @@ import itertools
 import math
 import platform
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from portnorm import semantics
 from portnorm.errors import StrictParityError
 from portnorm.exact import parallel
 from portnorm.exact import torch_kernels as kernels
-from portnorm.exact.arrays import NAMES, Array, element_strides, empty, memory
+from portnorm.exact.arrays import NAMES, Array, check, element_strides, empty, memory
 from portnorm.exact.iteration import (
     Ints,
     Walk,
@@ -47,7 +47,10 @@ from portnorm.exact.reduction import (
     SQUARES,
 )
 from portnorm.exact.torch_kernels import SUM_BLOCK, NormRule
-from portnorm.reference import TorchReference
+from portnorm.reference import TorchReference, TorchRules
+
+_WIDTH = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+"""Bytes of an element."""
 
 _GRAIN = 32768
 """Elements from which torch shares a sum out among its threads."""
@@ -65,8 +68,8 @@ class _Plan:
         eps: rounded to the dtype.
         p: the order.
         rule: of the norm.
-        reduced, kept: tables of the dims that are summed and that are kept. Operands: x, the
-            norms, y.
+        reduced, kept, elements: tables of the dims that are summed, that are kept, and of all.
+            Operands: x, the norms, y.
         block: columns in a unit of work.
         units: how many there are.
         norms: how many vectors there are.
@@ -80,6 +83,7 @@ class _Plan:
     rule: NormRule
     reduced: Array
     kept: Array
+    elements: Array
     block: int
     units: int
     norms: int
@@ -101,14 +105,15 @@ _CACHE_BYTES = 32768
 @functools.lru_cache(maxsize=1024)
 def _plan(
     shape: Ints,
-    strides: Ints,
+    byte_strides: Ints,
     dtype: str,
     p: Any,
     dim: Any,
     eps: Any,
-    reference: TorchReference,
+    rules: TorchRules,
+    threads: int,
 ) -> _Plan:
-    rules = reference.rules
+    strides = element_strides(byte_strides, _WIDTH[dtype])
     arguments = semantics.normalize_arguments(shape, dtype, p, dim, eps)
     if dtype == "float16" and not rules.float16:
         raise RuntimeError("\"clamp_min_scalar_cpu\" not implemented for 'Half'")
@@ -122,7 +127,7 @@ def _plan(
         walk = reduction_walk(shape, strides, dims, (y_strides,))
         assert walk is not None
     kept = walk.table(walk.reduced, len(walk.sizes))
-    rule = _norm_rule(walk, shape, dtype, arguments, dim, reference)
+    rule = _norm_rule(walk, shape, dtype, arguments, dim, rules, threads)
     block = _block(walk, dtype)
     runs, columns = math.prod(kept[1:, 0].tolist()), int(kept[0, 0])
     return _Plan(
@@ -132,6 +137,7 @@ def _plan(
         rule=rule,
         reduced=walk.table(0, walk.reduced),
         kept=kept,
+        elements=elementwise_walk(shape, (strides, norm_strides, y_strides)).table(0, len(shape)),
         block=block,
         units=runs * -(-columns // block),
         norms=runs * columns,
@@ -146,9 +152,10 @@ def _norm_rule(
     dtype: str,
     arguments: semantics.NormalizeArguments,
     dim: Any,
-    reference: TorchReference,
+    rules: TorchRules,
+    threads: int,
 ) -> NormRule:
-    rules, p = reference.rules, arguments.p
+    p = arguments.p
     size = math.prod(walk.sizes[: walk.reduced])
     kind = _KINDS.get(p, POWERS)
     if _is_single_element(shape, arguments.dims, dim) and not rules.single_element_squared:
@@ -171,7 +178,7 @@ def _norm_rule(
         step=step,
         lanes_fused=rules.lanes_fused,
         plain_tail=plain[rules.tail[dtype]] if fast else 0,
-        chunk=0 if fast or kind in (LARGEST, SMALLEST) else _chunk(walk, reference.threads),
+        chunk=0 if fast or kind in (LARGEST, SMALLEST) else _chunk(walk, threads),
     )
 
 
@@ -204,13 +211,24 @@ def _check_power(p: float, in_steps: bool) -> None:
         )
 
 
+_ROW = 1024
+"""Elements that elementwise kernels take at once where they copy them to buffers."""
+_LONG_ROW = 16384
+"""And where they do not."""
+
+
+def _rows(table: Array, row: int) -> int:
+    """Return how many units of work a table comes to."""
+    return int(math.prod(table[1:, 0].tolist())) * -(-int(table[0, 0]) // row)
+
+
 def _block(walk: Walk, dtype: str) -> int:
     """Return how many columns to take at once, so that they stay in the cache."""
     kept = walk.sizes[walk.reduced :]
     columns = max(1, kept[0]) if kept else 1
-    width = {"float64": 8, "float32": 4}.get(dtype, 2)
+    width = _WIDTH[dtype]
     if kept and walk.strides[0][walk.reduced] == 1:
-        return min(columns, _CACHE_BYTES // 16 // width)
+        return min(columns, _CACHE_BYTES // 4 // width)
     size = max(1, math.prod(walk.sizes[: walk.reduced]))
     return min(columns, max(4, _CACHE_BYTES // (size * width)))
 
@@ -249,21 +267,20 @@ def normalize(
     array([[0.6, 0.8]], dtype=float32)
     """
     reference = reference or _DEFAULT_REFERENCE
-    _, plan = _plan_of(x, p, dim, eps, reference)
+    plan = _plan_of(x, p, dim, eps, reference)
     y = empty(x.shape, plan.y_strides, x.dtype)
     if x.size == 0:
         return y
-    source, target = memory(x), memory(y)
-    if x.size >= 2 * parallel.SMALLEST_SHARE and _is_one_contiguous_vector(plan):
-        _divide_one_vector(target, source, plan)
+    if plan.units < parallel.cores() and x.size >= parallel.SMALLEST_WORK:
+        _divide_in_two_steps(memory(y), memory(x), plan)
     else:
         parallel.run(
             kernels.divide_by_norms,
             plan.units,
             x.size,
             plan.block,
-            target,
-            source,
+            memory(y),
+            memory(x),
             plan.reduced,
             plan.kept,
             plan.eps,
@@ -272,25 +289,23 @@ def normalize(
     return y if plan.copy_strides is None else _relayout(y, plan.copy_strides)
 
 
-def _plan_of(x: Array, p: Any, dim: Any, eps: Any, reference: TorchReference) -> tuple[Ints, _Plan]:
-    dtype = _dtype_name(x)
-    strides = element_strides(x)
+def _plan_of(x: Array, p: Any, dim: Any, eps: Any, reference: TorchReference) -> _Plan:
+    check(x)
+    dtype = NAMES.get(x.dtype.char) or _refuse_dtype(x)
     if type(dim) is not int or type(p) not in _NUMBERS or type(eps) not in _NUMBERS:
         # Keys of the cache must not compare equal where they mean different things, as True and 1.
         arguments = semantics.normalize_arguments(x.shape, dtype, p, dim, eps)
         dim = arguments.dims if x.ndim else _dim_of_scalar(dim)
         p, eps = arguments.p, float(eps)
-    return strides, _plan(x.shape, strides, dtype, p, dim, eps, reference)
+    # Rules are compared by identity, which takes less time than comparing references.
+    return _plan(x.shape, x.strides, dtype, p, dim, eps, reference.rules, reference.threads)
 
 
 def _dim_of_scalar(dim: Any) -> int | None:
     return None if _is_single_element((), (), dim) else 0
 
 
-def _dtype_name(x: Array) -> str:
-    name = NAMES.get(x.dtype.char)
-    if name is not None:
-        return name
+def _refuse_dtype(x: Array) -> NoReturn:
     if x.dtype.kind == "c":
         raise StrictParityError(
             f"parity='strict' cannot promise the bits of {x.dtype}: only those of float16, "
@@ -300,17 +315,24 @@ def _dtype_name(x: Array) -> str:
     raise TypeError(f"unsupported dtype {x.dtype}")
 
 
-def _is_one_contiguous_vector(plan: _Plan) -> bool:
-    reduced = plan.reduced
-    return plan.norms == 1 and len(reduced) == 1 and reduced[0, 1] == reduced[0, 3] == 1
-
-
-def _divide_one_vector(y: Array, x: Array, plan: _Plan) -> None:
+def _divide_in_two_steps(y: Array, x: Array, plan: _Plan) -> None:
     """Divide on several cores what only one can sum."""
-    norm = np.empty(1, np.float64 if x.dtype == np.float64 else np.float32)
-    kernels.fill_norms(0, 1, 1, norm, x, plan.reduced, plan.kept, plan.rule)
-    block = 1 << 16
-    parallel.run(kernels.divide_elements, -(-len(x) // block), len(x), block, y, x, norm, plan.eps)
+    norms = np.empty(plan.norms, np.float64 if x.dtype == np.float64 else np.float32)
+    parallel.run(
+        kernels.fill_norms,
+        plan.units,
+        len(x),
+        plan.block,
+        norms,
+        x,
+        plan.reduced,
+        plan.kept,
+        plan.rule,
+    )
+    units = _rows(plan.elements, _LONG_ROW)
+    parallel.run(
+        kernels.divide_elements, units, len(x), _LONG_ROW, y, x, norms, plan.elements, plan.eps
+    )
 
 
 def _relayout(y: Array, strides: Ints) -> Array:
@@ -379,13 +401,16 @@ class _SumPlan:
 @functools.lru_cache(maxsize=1024)
 def _gradient_plan(
     shape: Ints,
-    x_strides: Ints,
-    g_strides: Ints,
+    x_byte_strides: Ints,
+    g_byte_strides: Ints,
     dtype: str,
     dims: Ints,
     p: float,
-    reference: TorchReference,
+    rules: TorchRules,
+    threads: int,
 ) -> _GradientPlan:
+    x_strides = element_strides(x_byte_strides, _WIDTH[dtype])
+    g_strides = element_strides(g_byte_strides, _WIDTH[dtype])
     norms = broadcast_strides(shape, keepdim_shape(shape, dims))
     # Each operator of torch lays its result out as its operands lie.
     quotient = elementwise_strides(shape, (x_strides, norms))
@@ -399,29 +424,19 @@ def _gradient_plan(
     combine = elementwise_walk(shape, (x_strides, g_strides, norms, quotient)).table(0, len(shape))
     return _GradientPlan(
         weigh=weigh,
-        weigh_units=_rows(weigh),
+        weigh_units=_rows(weigh, _ROW),
         combine=combine,
-        combine_units=_rows(combine),
+        combine_units=_rows(combine, _ROW),
         ties=ties,
         strides=None if quotient == contiguous_strides(shape) else quotient,
-        passes_at_floor=reference.rules.gradient_passes_at_floor,
-        sums=_sum_plan(shape, weighted, dims, dtype, reference),
+        passes_at_floor=rules.gradient_passes_at_floor,
+        sums=_sum_plan(shape, weighted, dims, dtype, rules, threads),
     )
 
 
-_ROW = 1024
-"""Elements that elementwise kernels take at once."""
-
-
-def _rows(table: Array) -> int:
-    """Return how many units of work a table comes to."""
-    return int(math.prod(table[1:, 0].tolist())) * -(-int(table[0, 0]) // _ROW)
-
-
 def _sum_plan(
-    shape: Ints, strides: Ints, dims: Ints, dtype: str, reference: TorchReference
+    shape: Ints, strides: Ints, dims: Ints, dtype: str, rules: TorchRules, threads: int
 ) -> _SumPlan:
-    rules, threads = reference.rules, reference.threads
     walk = reduction_walk(shape, strides, dims)
     assert walk is not None
     lanes = rules.sum_lanes // 2 if dtype == "float64" else rules.sum_lanes
@@ -452,7 +467,7 @@ def _sections(walk: Walk, dtype: str, threads: int) -> list[tuple[int, int]]:
         return [(0, columns)]
     unit = 1
     if walk.strides[0][1] == 1:
-        unit = _SECTION_BYTES // {"float64": 8, "float32": 4}.get(dtype, 2)
+        unit = _SECTION_BYTES // _WIDTH[dtype]
     share = -(-columns // min(threads, columns))
     bounds = [
         bound if bound >= columns else bound - bound % unit
@@ -524,15 +539,24 @@ def normalize_vjp(
             f"expected a cotangent of shape {x.shape} and dtype {x.dtype}, "
             f"not {g.shape} and {g.dtype}"
         )
-    strides, plan = _plan_of(x, p, dim, eps, reference)
-    g_strides = element_strides(g)
+    plan = _plan_of(x, p, dim, eps, reference)
+    check(g)
     if plan.p not in _KINDS:
         raise StrictParityError(
             f"parity='strict' cannot promise the bits of the gradient at p={plan.p:g}: only those "
             "at p = 0, 1, 2, inf and -inf are known. Use parity='semantic' for this p."
         )
     dtype = NAMES[x.dtype.char]
-    layout = _gradient_plan(x.shape, strides, g_strides, dtype, plan.dims, plan.p, reference)
+    layout = _gradient_plan(
+        x.shape,
+        x.strides,
+        g.strides,
+        dtype,
+        plan.dims,
+        plan.p,
+        reference.rules,
+        reference.threads,
+    )
     gradient = empty(x.shape, layout.strides, x.dtype)
     if x.size:
         target = memory(gradient)

@@ -2,8 +2,8 @@
 
 Kernels read and write memory without a shape; tables say where things lie. A table has one row per
 dim, innermost first: the size, then the stride of each operand. Columns are the vectors that are
-normalized. A kernel does the units of work from `first` to `last`, most often blocks of
-neighbouring columns; which units go together has no influence on the bits.
+normalized. A kernel takes units of work from a queue, most often blocks of neighbouring columns;
+which thread takes which has no influence on the bits.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from portnorm.exact.ieee import (
     rounded,
     widen,
 )
+from portnorm.exact.parallel import take
 from portnorm.exact.reduction import (
     FUSED_SQUARES,
     LARGEST,
@@ -162,8 +163,8 @@ def divide_block(
 
 @kernel
 def fill_norms(
-    first: int,
-    last: int,
+    queue: Any,
+    units: int,
     block: int,
     norms: Any,
     x: Any,
@@ -171,11 +172,12 @@ def fill_norms(
     kept: Any,
     rule: NormRule,
 ) -> None:
-    """Write the norms of the blocks of columns from `first` to `last`."""
+    """Write the norms of blocks of columns. Operands: x, norms."""
     previous = enter_default_environment()
     rows = accumulators(x, 7, max(block, ROW))
     blocks = (kept[0, 0] + block - 1) // block
-    for unit in range(first, last):
+    unit = take(queue)
+    while unit < units:
         index, column = unit // blocks, unit % blocks * block
         found = rows[4, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
@@ -183,13 +185,14 @@ def fill_norms(
         at = place(index, column, kept, 2)
         for j in range(len(found)):
             norms[at + j * kept[0, 2]] = found[j]
+        unit = take(queue)
     leave_default_environment(previous)
 
 
 @kernel
 def divide_by_norms(
-    first: int,
-    last: int,
+    queue: Any,
+    units: int,
     block: int,
     y: Any,
     x: Any,
@@ -198,12 +201,13 @@ def divide_by_norms(
     eps: float,
     rule: NormRule,
 ) -> None:
-    """Normalize the blocks of columns from `first` to `last`, each while it is in the cache."""
+    """Normalize blocks of columns, each while it is in the cache. Operands: x, norms, y."""
     previous = enter_default_environment()
     rows = accumulators(x, 7, max(block, ROW))
     floor = rows.dtype.type(eps)
     blocks = (kept[0, 0] + block - 1) // block
-    for unit in range(first, last):
+    unit = take(queue)
+    while unit < units:
         index, column = unit // blocks, unit % blocks * block
         divisors = rows[4, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
@@ -211,23 +215,37 @@ def divide_by_norms(
         for j in range(len(divisors)):
             divisors[j] = at_least(divisors[j], floor)
         divide_block(y, place(index, column, kept, 3), x, start, divisors, reduced, kept)
+        unit = take(queue)
     leave_default_environment(previous)
 
 
 @kernel
 def divide_elements(
-    first: int, last: int, block: int, y: Any, x: Any, norm: Any, eps: float
+    queue: Any, units: int, block: int, y: Any, x: Any, norms: Any, table: Any, eps: float
 ) -> None:
-    """Divide the blocks from `first` to `last` of a single vector by its norm."""
+    """Divide by norms that are known. Operands: x, norms, y."""
     previous = enter_default_environment()
-    divisor = at_least(norm[0], norm.dtype.type(eps))
-    stop = min(len(x), last * block)
-    divide_row(y[first * block : stop], x[first * block : stop], divisor)
+    rows = accumulators(x, 1, block)
+    floor = rows.dtype.type(eps)
+    size, stride, norm_stride, y_stride = table[0, 0], table[0, 1], table[0, 2], table[0, 3]
+    blocks = (size + block - 1) // block
+    unit = take(queue)
+    while unit < units:
+        index, column = unit // blocks, unit % blocks * block
+        columns = min(block, size - column)
+        at, to = place(index, column, table, 1), place(index, column, table, 3)
+        ns = row(norms, place(index, column, table, 2), norm_stride, columns, rows[0])
+        if stride != 1 or y_stride != 1:
+            for j in range(columns):
+                quotient = widen(x[at + j * stride]) / at_least(ns[j], floor)
+                y[to + j * y_stride] = narrow(quotient, y)
+        elif norm_stride == 0:
+            divide_row(y[to : to + columns], x[at : at + columns], at_least(ns[0], floor))
+        else:
+            divisors = floored(ns, floor, rows[0])
+            divide_columns(y[to : to + columns], x[at : at + columns], divisors)
+        unit = take(queue)
     leave_default_environment(previous)
-
-
-# --- gradient ------------------------------------------------------------------------------------
-# Each step rounds to the dtype, as the operators of torch do that make up the gradient.
 
 
 @inlined
@@ -250,6 +268,10 @@ def floored(norms: Any, floor: Any, divisors: Any) -> Any:
     return divisors[: len(norms)]
 
 
+# --- gradient ------------------------------------------------------------------------------------
+# Each step rounds to the dtype, as the operators of torch do that make up the gradient.
+
+
 @inlined
 def weigh(weighted: Any, x: Any, g: Any, divisors: Any, stored: Any) -> None:
     """Compute the cotangent of the divisor, before it is summed: -g * ((x / d) / d)."""
@@ -260,8 +282,8 @@ def weigh(weighted: Any, x: Any, g: Any, divisors: Any, stored: Any) -> None:
 
 @kernel
 def fill_weighted(
-    first: int,
-    last: int,
+    queue: Any,
+    units: int,
     block: int,
     weighted: Any,
     x: Any,
@@ -275,7 +297,8 @@ def fill_weighted(
     rows = accumulators(x, 7, max(block, ROW))
     floor = rows.dtype.type(eps)
     blocks = (table[0, 0] + block - 1) // block
-    for unit in range(first, last):
+    unit = take(queue)
+    while unit < units:
         index, column = unit // blocks, unit % blocks * block
         columns = min(block, table[0, 0] - column)
         xs = row(x, place(index, column, table, 1), table[0, 1], columns, rows[0])
@@ -283,13 +306,14 @@ def fill_weighted(
         ns = row(norms, place(index, column, table, 3), table[0, 3], columns, rows[2])
         weigh(rows[4], xs, gs, floored(ns, floor, rows[3]), x)
         store(weighted, place(index, column, table, 4), table[0, 4], rows[4, :columns])
+        unit = take(queue)
     leave_default_environment(previous)
 
 
 @kernel
 def fill_sums(
-    first: int,
-    last: int,
+    queue: Any,
+    units: int,
     sums: Any,
     weighted: Any,
     reduced: Any,
@@ -307,7 +331,8 @@ def fill_sums(
     previous = enter_default_environment()
     levels = accumulators(weighted, 4, SUM_BLOCK)
     rows = accumulators(weighted, 6, SUM_BLOCK)
-    for unit in range(first, last):
+    unit = take(queue)
+    while unit < units:
         index, block = unit // len(blocks), unit % len(blocks)
         begin, end, section, section_end = blocks[block]
         totals = rows[5, : end - begin]
@@ -328,6 +353,7 @@ def fill_sums(
         at = place(index, begin, kept, 2)
         for j in range(len(totals)):
             sums[at + j * kept[0, 2]] = rounded(0 + totals[j], weighted)
+        unit = take(queue)
     leave_default_environment(previous)
 
 
@@ -387,8 +413,8 @@ def sum_of_range(
 
 @kernel
 def fill_sums_of_several_dims(
-    first: int,
-    last: int,
+    queue: Any,
+    units: int,
     sums: Any,
     weighted: Any,
     reduced: Any,
@@ -405,7 +431,8 @@ def fill_sums_of_several_dims(
     rows = accumulators(weighted, 6, SUM_BLOCK)
     partial = accumulators(weighted, 1, threads)[0]
     elements = count(reduced, 0)
-    for unit in range(first, last):
+    unit = take(queue)
+    while unit < units:
         start = offset(unit, kept, 0, 1)
         partial[:] = 0
         thread = 0
@@ -422,6 +449,7 @@ def fill_sums_of_several_dims(
             sum_columns(totals, partial, 0, 1, 0, threads, 0, 1, width, paired, levels, rows)
             total = 0 + totals[0]
         sums[offset(unit, kept, 0, 2)] = rounded(total, weighted)
+        unit = take(queue)
     leave_default_environment(previous)
 
 
@@ -494,8 +522,8 @@ def combine(
 
 @kernel
 def fill_gradient(
-    first: int,
-    last: int,
+    queue: Any,
+    units: int,
     block: int,
     gradient: Any,
     x: Any,
@@ -511,7 +539,8 @@ def fill_gradient(
     rows = accumulators(x, 6, block)
     floor = rows.dtype.type(eps)
     blocks = (table[0, 0] + block - 1) // block
-    for unit in range(first, last):
+    unit = take(queue)
+    while unit < units:
         index, column = unit // blocks, unit % blocks * block
         columns = min(block, table[0, 0] - column)
         xs = row(x, place(index, column, table, 1), table[0, 1], columns, rows[0])
@@ -521,4 +550,5 @@ def fill_gradient(
         ss = row(sums, at, table[0, 3], columns, rows[3])
         combine(rows[5], xs, gs, ns, floored(ns, floor, rows[4]), ss, kind, x)
         store(gradient, place(index, column, table, 4), table[0, 4], rows[5, :columns])
+        unit = take(queue)
     leave_default_environment(previous)
