@@ -29,7 +29,7 @@ def against(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[Any]:
     return measure
 
 
-def in_turns(functions: dict[str, Any], rounds: int = 15, seconds: float = 0.02) -> dict[str, Any]:
+def in_turns(functions: dict[str, Any], rounds: int = 15, seconds: float = 0.1) -> dict[str, Any]:
     """Return the median time of a call of each function, in seconds; both run in each round."""
     from time import perf_counter
 

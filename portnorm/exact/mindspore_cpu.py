@@ -63,13 +63,13 @@ def divide_by_roots(
 ) -> None:
     """Normalize blocks of columns. Operands: x, nothing, y."""
     previous = enter_default_environment()
-    rows = accumulators(x, 7, max(block, ROW))
+    rows = accumulators(x, 10, max(block, ROW))
     floor = rows.dtype.type(epsilon)
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
     while unit < units:
         index, column = unit // blocks, unit % blocks * block
-        roots = rows[4, : min(block, kept[0, 0] - column)]
+        roots = rows[9, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
         sum_left_to_right(roots, x, start, reduced, kept[0, 1], kind, floor, in_steps, rows)
         for j in range(len(roots)):

@@ -194,43 +194,55 @@ def add_columns_left_to_right(
     in_steps: bool,
     rows: Any,
 ) -> None:
-    """Add `size` elements to each running sum, four columns at a time to hide the latency."""
+    """Add `size` elements to each running sum, some columns at a time to hide the latency."""
     columns, chunk = len(totals), rows.shape[1]
-    for first in range(0, columns, 4):
-        four = min(4, columns - first)
+    for first in range(0, columns, CHAINS):
+        side_by_side = min(CHAINS, columns - first)
         for begin in range(0, size, chunk):
             taken = min(chunk, size - begin)
             at = start + first * column_stride + begin * stride
-            for j in range(four):
-                rows[5, j] = totals[first + j]
-            # Where there are fewer than four columns left, the last one stands in.
-            a = row(x, at, stride, taken, rows[0])
-            b = row(x, at + min(1, four - 1) * column_stride, stride, taken, rows[1])
-            c = row(x, at + min(2, four - 1) * column_stride, stride, taken, rows[2])
-            d = row(x, at + min(3, four - 1) * column_stride, stride, taken, rows[3])
-            add_four_columns(rows[5], a, b, c, d, kind, p, in_steps, x)
-            for j in range(four):
-                totals[first + j] = rows[5, j]
+            sums = totals[first : first + side_by_side]
+            if side_by_side == CHAINS and kind == SQUARES and not in_steps and stride == 1:
+                add_squares_of_columns(sums, x, at, taken, column_stride, rows)
+                continue
+            for j in range(side_by_side):
+                added = row(x, at + j * column_stride, stride, taken, rows[0])
+                total = sums[j]
+                for i in range(taken):
+                    total = accumulate(total, added[i], kind, p, in_steps, x)
+                sums[j] = total
+
+
+CHAINS = 8
+"""Columns whose sums are kept in registers."""
 
 
 @inlined
-def add_four_columns(
-    totals: Any, a: Any, b: Any, c: Any, d: Any, kind: int, p: Any, in_steps: bool, stored: Any
+def add_squares_of_columns(
+    totals: Any, x: Any, start: int, size: int, column_stride: int, rows: Any
 ) -> None:
-    """Add to each of four running sums the elements of a row of its own, from left to right."""
-    sum_a, sum_b, sum_c, sum_d = totals[0], totals[1], totals[2], totals[3]
-    squares = kind == SQUARES and not in_steps
-    for i in range(len(a) if squares else 0):
-        sum_a = sum_a + a[i] * a[i]
-        sum_b = sum_b + b[i] * b[i]
-        sum_c = sum_c + c[i] * c[i]
-        sum_d = sum_d + d[i] * d[i]
-    for i in range(0 if squares else len(a)):
-        sum_a = accumulate(sum_a, a[i], kind, p, in_steps, stored)
-        sum_b = accumulate(sum_b, b[i], kind, p, in_steps, stored)
-        sum_c = accumulate(sum_c, c[i], kind, p, in_steps, stored)
-        sum_d = accumulate(sum_d, d[i], kind, p, in_steps, stored)
-    totals[0], totals[1], totals[2], totals[3] = sum_a, sum_b, sum_c, sum_d
+    """Add squares to eight running sums side by side, each from left to right."""
+    a = row(x, start, 1, size, rows[0])
+    b = row(x, start + column_stride, 1, size, rows[1])
+    c = row(x, start + 2 * column_stride, 1, size, rows[2])
+    d = row(x, start + 3 * column_stride, 1, size, rows[3])
+    e = row(x, start + 4 * column_stride, 1, size, rows[4])
+    f = row(x, start + 5 * column_stride, 1, size, rows[5])
+    g = row(x, start + 6 * column_stride, 1, size, rows[6])
+    h = row(x, start + 7 * column_stride, 1, size, rows[7])
+    s, t, u, v = totals[0], totals[1], totals[2], totals[3]
+    w, y, z, q = totals[4], totals[5], totals[6], totals[7]
+    for i in range(size):
+        s = s + a[i] * a[i]
+        t = t + b[i] * b[i]
+        u = u + c[i] * c[i]
+        v = v + d[i] * d[i]
+        w = w + e[i] * e[i]
+        y = y + f[i] * f[i]
+        z = z + g[i] * g[i]
+        q = q + h[i] * h[i]
+    totals[0], totals[1], totals[2], totals[3] = s, t, u, v
+    totals[4], totals[5], totals[6], totals[7] = w, y, z, q
 
 
 @inlined
@@ -246,7 +258,7 @@ def sum_range(
     rows: Any,
 ) -> Any:
     """Return the sum of the elements from `first` to `last`, counted along the reduced dims."""
-    total = rows[6, :1]
+    total = rows[8, :1]
     total[0] = 0
     size, stride = reduced[0, 0], reduced[0, 1]
     while first < last:

@@ -174,12 +174,12 @@ def fill_norms(
 ) -> None:
     """Write the norms of blocks of columns. Operands: x, norms."""
     previous = enter_default_environment()
-    rows = accumulators(x, 7, max(block, ROW))
+    rows = accumulators(x, 10, max(block, ROW))
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
     while unit < units:
         index, column = unit // blocks, unit % blocks * block
-        found = rows[4, : min(block, kept[0, 0] - column)]
+        found = rows[9, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
         norms_of_block(found, x, start, kept[0, 1], reduced, rule, rows)
         at = place(index, column, kept, 2)
@@ -203,13 +203,13 @@ def divide_by_norms(
 ) -> None:
     """Normalize blocks of columns, each while it is in the cache. Operands: x, norms, y."""
     previous = enter_default_environment()
-    rows = accumulators(x, 7, max(block, ROW))
+    rows = accumulators(x, 10, max(block, ROW))
     floor = rows.dtype.type(eps)
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
     while unit < units:
         index, column = unit // blocks, unit % blocks * block
-        divisors = rows[4, : min(block, kept[0, 0] - column)]
+        divisors = rows[9, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
         norms_of_block(divisors, x, start, kept[0, 1], reduced, rule, rows)
         for j in range(len(divisors)):
@@ -294,7 +294,7 @@ def fill_weighted(
 ) -> None:
     """Write the summands of the divisor's cotangent. Operands: x, g, norms, weighted."""
     previous = enter_default_environment()
-    rows = accumulators(x, 7, max(block, ROW))
+    rows = accumulators(x, 5, block)
     floor = rows.dtype.type(eps)
     blocks = (table[0, 0] + block - 1) // block
     unit = take(queue)
