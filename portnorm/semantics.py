@@ -112,9 +112,17 @@ class NormalizeArguments(NamedTuple):
 
 
 def normalize_arguments(
-    shape: Shape, dtype: str, p: object, dim: object, eps: object
+    shape: Shape, dtype: str, p: object, dim: object, eps: object, namespace: str = "c10"
 ) -> NormalizeArguments:
     """Check the arguments of torch's normalize, in the order in which torch does.
+
+    Args:
+        shape: of the input.
+        dtype: its name.
+        p: as it was given.
+        dim: likewise.
+        eps: likewise.
+        namespace: of torch's half types in the texts of errors; "at" up to torch 2.9.
 
     Raises:
         IndexError, RuntimeError, TypeError, NotImplementedError, OverflowError: as torch does.
@@ -125,7 +133,7 @@ def normalize_arguments(
     if order < 0 or order == math.inf:
         _refuse_empty(order, dim, shape)
     dims = normalize_dims(dim, len(shape))
-    return NormalizeArguments(order, dims, normalize_eps(eps, dtype))
+    return NormalizeArguments(order, dims, normalize_eps(eps, dtype, namespace))
 
 
 def normalize_order(p: object, ndim: int, dim: object) -> float:
@@ -232,7 +240,7 @@ def _refuse_empty(order: float, dim: object, shape: Shape) -> None:
             raise RuntimeError(f"{refused}the dimension {d}because this dimension {reason}")
 
 
-def normalize_eps(eps: object, dtype: str) -> float:
+def normalize_eps(eps: object, dtype: str, namespace: str = "c10") -> float:
     """Return eps rounded to the dtype in which the norm is held, as torch does.
 
     float16 rounds the default 1e-12 to 0, so that a zero vector gives NaN.
@@ -246,6 +254,7 @@ def normalize_eps(eps: object, dtype: str) -> float:
     held_in = WIDENED_INPUT.get(dtype, dtype)
     scalar, limit = _SCALAR_LIMIT[held_in]
     if math.isfinite(value) and abs(value) > limit:
+        scalar = scalar.replace("c10", namespace)
         raise RuntimeError(f"value cannot be converted to type {scalar} without overflow")
     return round_to(value, held_in)
 
@@ -260,6 +269,18 @@ def check_out_dtype(result: str, out: str) -> None:
             f"result type {_TORCH_DTYPE[result]} can't be cast to the desired output type "
             f"{_TORCH_DTYPE.get(out, out)}"
         )
+
+
+GRADIENT_ORDERS = (0.0, 1.0, 2.0, math.inf, -math.inf)
+"""Orders at which the bits of the gradient are known."""
+
+
+def gradient_is_not_promised(p: float) -> StrictParityError:
+    """Return the error for the gradient at another order under parity="strict"."""
+    return StrictParityError(
+        f"parity='strict' cannot promise the bits of the gradient at p={p:g}: only those "
+        "at p = 0, 1, 2, inf and -inf are known. Use parity='semantic' for this p."
+    )
 
 
 OUT_WITH_GRADIENT = (

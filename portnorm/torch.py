@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from portnorm import semantics
-from portnorm.options import Parity, resolve_parity
+from portnorm import _torch_formula, semantics
+from portnorm._torch_strict import calls
+from portnorm.options import Parity, get_options, resolve_parity
 
 __all__ = ["L2Normalize", "Normalize", "l2_normalize", "normalize"]
 
@@ -56,7 +57,8 @@ def normalize(
     tensor([[0.6000, 0.8000]])
     """
     if _level(parity) == "strict":
-        semantics.refuse_strict()
+        y = _strict_normalize(input, p, dim, eps)
+        return y if out is None else _fill(out, y)
     return F.normalize(input, p, dim, eps, out)
 
 
@@ -87,6 +89,8 @@ def l2_normalize(
     tensor([3.0000e-08, 4.0000e-08])
     """
     level = _level(parity)
+    if level == "strict":
+        return _strict_l2_normalize(x, axis, epsilon)
     axis = semantics.l2_normalize_axis(axis)
     epsilon = semantics.l2_normalize_epsilon(epsilon)
     if not isinstance(x, Tensor):
@@ -94,11 +98,9 @@ def l2_normalize(
     dtype = str(x.dtype).removeprefix("torch.")
     dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype, axis)
     epsilon = _round_epsilon(epsilon, dtype)
-    if level == "strict":
-        semantics.refuse_strict()
     if level == "native":
         return F.normalize(x, 2.0, dim, math.sqrt(epsilon) if epsilon > 0 else epsilon)
-    return _divide(x, dim, epsilon)
+    return _torch_formula.l2_normalize(x, dim, epsilon)
 
 
 def _constant_in_graphs(function: _Callable) -> _Callable:
@@ -116,39 +118,37 @@ def _level(parity: Parity | None) -> Parity:
     return resolve_parity(parity)
 
 
+def _fill(out: Tensor, y: Tensor) -> Tensor:
+    # A division by 1 has torch's checks, warnings and resizing, but flushes subnormals to zero
+    # where torch is told to.
+    return torch.div(y, y.new_ones(()), out=out).copy_(y)
+
+
+def _strict_normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
+    if torch.compiler.is_compiling():
+        return calls.normalize_by_operator(input, p, dim, eps, _torch_reference())
+    return calls.normalize(input, p, dim, eps, get_options().torch_reference)
+
+
+def _strict_l2_normalize(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
+    if torch.compiler.is_compiling():
+        return calls.l2_normalize_by_operator(x, axis, epsilon, _mindspore_reference())
+    return calls.l2_normalize(x, axis, epsilon, get_options().mindspore_reference)
+
+
+@_constant_in_graphs
+def _torch_reference() -> str:
+    return get_options().torch_reference.to_json()
+
+
+@_constant_in_graphs
+def _mindspore_reference() -> str:
+    return get_options().mindspore_reference.to_json()
+
+
 @_constant_in_graphs
 def _round_epsilon(epsilon: float | int, dtype: str) -> float:
     return semantics.round_epsilon(epsilon, dtype)
-
-
-def _divide(x: Tensor, dim: int, epsilon: float) -> Tensor:
-    # float32 holds the squares of every float16 number; L2Normalize's own overflow is a defect
-    # that parity="semantic" leaves out.
-    v = x.float() if x.dtype == torch.float16 else x
-    squares = _sum(v * v, dim)
-    # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
-    # epsilon's.
-    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
-    return (v / divisor.to(v.dtype)).to(x.dtype)
-
-
-def _sum(terms: Tensor, dim: int) -> Tensor:
-    """Add terms >= 0, to an error of about one rounding.
-
-    torch's plain sum of float32 is more than 4 ULP off where L2Normalize, by luck, is not. A sum
-    in float64 is not, but float64 has no wider type, and Apple's GPUs have no float64. There the
-    terms are split: the upper parts are multiples of one unit so large that they add up exactly,
-    the lower parts so small that the rounding of their sum does not matter.
-    """
-    if terms.dtype == torch.float32 and terms.device.type != "mps":
-        return terms.sum(dim, keepdim=True, dtype=torch.float64)
-    count = terms.shape[dim]
-    if count == 0:
-        return terms.sum(dim, keepdim=True)
-    unit = 4 * count * terms.detach().amax(dim, keepdim=True)
-    # Not `unit < inf`: then terms + unit may still overflow, and inf - inf is NaN.
-    upper = torch.where(2 * unit < math.inf, (terms.detach() + unit) - unit, 0.0)
-    return upper.sum(dim, keepdim=True) + (terms - upper).sum(dim, keepdim=True)
 
 
 class Normalize(nn.Module):

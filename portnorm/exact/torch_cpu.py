@@ -114,9 +114,7 @@ def _plan(
     threads: int,
 ) -> _Plan:
     strides = element_strides(byte_strides, _WIDTH[dtype])
-    arguments = semantics.normalize_arguments(shape, dtype, p, dim, eps)
-    if dtype == "float16" and not rules.float16:
-        raise RuntimeError("\"clamp_min_scalar_cpu\" not implemented for 'Half'")
+    arguments = _arguments(shape, dtype, p, dim, eps, rules)
     dims = arguments.dims
     norm_strides = broadcast_strides(shape, keepdim_shape(shape, dims))
     y_strides = elementwise_strides(shape, (strides, norm_strides))
@@ -144,6 +142,17 @@ def _plan(
         y_strides=None if y_strides == contiguous_strides(shape) else y_strides,
         copy_strides=copy_strides,
     )
+
+
+def _arguments(
+    shape: Ints, dtype: str, p: Any, dim: Any, eps: Any, rules: TorchRules
+) -> semantics.NormalizeArguments:
+    """Check the arguments as this build does."""
+    if dtype == "float16" and not rules.float16:
+        semantics.normalize_arguments(shape, dtype, p, dim, 0.0)
+        raise RuntimeError("\"clamp_min_scalar_cpu\" not implemented for 'Half'")
+    namespace = rules.half_name.partition("::")[0]
+    return semantics.normalize_arguments(shape, dtype, p, dim, eps, namespace)
 
 
 def _norm_rule(
@@ -294,7 +303,7 @@ def _plan_of(x: Array, p: Any, dim: Any, eps: Any, reference: TorchReference) ->
     dtype = NAMES.get(x.dtype.char) or _refuse_dtype(x)
     if type(dim) is not int or type(p) not in _NUMBERS or type(eps) not in _NUMBERS:
         # Keys of the cache must not compare equal where they mean different things, as True and 1.
-        arguments = semantics.normalize_arguments(x.shape, dtype, p, dim, eps)
+        arguments = _arguments(x.shape, dtype, p, dim, eps, reference.rules)
         dim = arguments.dims if x.ndim else _dim_of_scalar(dim)
         p, eps = arguments.p, float(eps)
     # Rules are compared by identity, which takes less time than comparing references.
@@ -421,14 +430,16 @@ def _gradient_plan(
     if math.isinf(p):
         ties = elementwise_walk(shape, (x_strides, norms)).table(0, len(shape))
     weigh = elementwise_walk(shape, (x_strides, g_strides, norms, weighted)).table(0, len(shape))
-    combine = elementwise_walk(shape, (x_strides, g_strides, norms, quotient)).table(0, len(shape))
+    direct = elementwise_strides(shape, (g_strides, norms))
+    strides = elementwise_strides(shape, (direct, quotient))
+    combine = elementwise_walk(shape, (x_strides, g_strides, norms, strides)).table(0, len(shape))
     return _GradientPlan(
         weigh=weigh,
         weigh_units=_rows(weigh, _ROW),
         combine=combine,
         combine_units=_rows(combine, _ROW),
         ties=ties,
-        strides=None if quotient == contiguous_strides(shape) else quotient,
+        strides=None if strides == contiguous_strides(shape) else strides,
         passes_at_floor=rules.gradient_passes_at_floor,
         sums=_sum_plan(shape, weighted, dims, dtype, rules, threads),
     )
@@ -520,7 +531,7 @@ def normalize_vjp(
         reference: as for `normalize`.
 
     Returns:
-        Array of the shape and dtype of ``x``.
+        Array of the shape and dtype of ``x``, in the layout that torch gives the gradient.
 
     Raises:
         IndexError, NotImplementedError, RuntimeError, TypeError: what torch raises for the same
@@ -531,7 +542,7 @@ def normalize_vjp(
     >>> import numpy as np
     >>> x, g = np.array([[3, 4]], np.float32), np.array([[1, 0]], np.float32)
     >>> normalize_vjp(x, g)
-    array([[ 0.128, -0.096]], dtype=float32)
+    array([[ 0.12799999, -0.09600001]], dtype=float32)
     """
     reference = reference or _DEFAULT_REFERENCE
     if g.shape != x.shape or g.dtype != x.dtype:

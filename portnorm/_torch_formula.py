@@ -1,0 +1,45 @@
+"""The formula of L2Normalize, in operators of torch: parity="semantic" on torch tensors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
+    """Divide vectors by their norm; the derivative is that of the formula, at the floor, too.
+
+    Args:
+        x: tensor of one dim or more; float16, float32 or float64.
+        dim: the dim of the vectors.
+        epsilon: as `semantics.round_epsilon` returns it.
+    """
+    # float32 holds the squares of every float16 number; L2Normalize's own overflow is a defect
+    # that parity="semantic" leaves out.
+    v = x.float() if x.dtype == torch.float16 else x
+    squares = _sum(v * v, dim)
+    # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
+    # epsilon's.
+    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
+    return (v / divisor.to(v.dtype)).to(x.dtype)
+
+
+def _sum(terms: Tensor, dim: int) -> Tensor:
+    """Add terms >= 0, to an error of about one rounding.
+
+    torch's plain sum of float32 is more than 4 ULP off where L2Normalize, by luck, is not. A sum
+    in float64 is not, but float64 has no wider type, and Apple's GPUs have no float64. There the
+    terms are split: the upper parts are multiples of one unit so large that they add up exactly,
+    the lower parts so small that the rounding of their sum does not matter.
+    """
+    if terms.dtype == torch.float32 and terms.device.type != "mps":
+        return terms.sum(dim, keepdim=True, dtype=torch.float64)
+    count = terms.shape[dim]
+    if count == 0:
+        return terms.sum(dim, keepdim=True)
+    unit = 4 * count * terms.detach().amax(dim, keepdim=True)
+    # Not `unit < inf`: then terms + unit may still overflow, and inf - inf is NaN.
+    upper = torch.where(2 * unit < math.inf, (terms.detach() + unit) - unit, 0.0)
+    return upper.sum(dim, keepdim=True) + (terms - upper).sum(dim, keepdim=True)

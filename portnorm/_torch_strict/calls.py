@@ -1,0 +1,218 @@
+"""A call of either function under parity="strict".
+
+A plain tensor in a plain call takes a short cut around torch's dispatcher, which would cost more
+than the work on a small tensor. Everything else goes to an operator. Both end in `host`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from portnorm import semantics
+from portnorm._torch_strict import host, operators
+from portnorm._torch_strict.operators import check_gradient, text_of
+from portnorm.errors import StrictParityError
+from portnorm.reference import MindSporeReference, TorchReference
+
+# --- the short cut --------------------------------------------------------------------------------
+
+_PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
+_TORCH_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
+_MINDSPORE_FLOATS = _TORCH_FLOATS - {torch.bfloat16}
+_NUMBERS = frozenset({float, int})
+
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_function_modes = torch._C._len_torch_function_stack
+_transforms = torch._C._are_functorch_transforms_active
+_tracing = torch._C._get_tracing_state
+
+
+def _is_plain_call() -> bool:
+    """Return whether nothing but autograd looks at the calls of this thread."""
+    return not (
+        torch.compiler.is_compiling()
+        or _transforms()
+        or _dispatch_modes()
+        or _function_modes()
+        or _tracing()
+        or forward_ad._current_level >= 0
+    )
+
+
+def _is_plain(x: Any, dtypes: frozenset[torch.dtype]) -> bool:
+    """Return whether an array can share the memory of a tensor as it is."""
+    return (
+        type(x) in _PLAIN_TYPES
+        and x.is_cpu
+        and x.dtype in dtypes
+        and x.layout is torch.strided
+        and not (x.is_neg() or x.is_nested or x.data_ptr() % x.itemsize)
+    )
+
+
+def _needs_gradient(x: Tensor) -> bool:
+    return x.requires_grad and torch.is_grad_enabled()
+
+
+def _refuse_forward_mode(x: Tensor) -> None:
+    """Refuse what torch would take for a constant: its operators have no forward-mode gradient."""
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
+        return
+    unpack: Any = forward_ad.unpack_dual
+    if unpack(x).tangent is not None:
+        raise StrictParityError(
+            "parity='strict' cannot promise the bits of a gradient in forward mode: only those in "
+            "reverse mode are known. Use torch.func.vjp, or parity='semantic'."
+        )
+
+
+# --- torch's normalize ----------------------------------------------------------------------------
+
+
+def normalize(input: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Tensor:
+    """Return the bits of `torch.nn.functional.normalize` on a CPU."""
+    if (
+        _is_plain_call()
+        and _is_plain(input, _TORCH_FLOATS)
+        and type(dim) is int
+        and type(p) in _NUMBERS
+        and type(eps) in _NUMBERS
+    ):
+        if not _needs_gradient(input):
+            return host.normalize(input, p, dim, eps, reference)
+        check_gradient(p)
+        found: Tensor = _apply_normalize(input, p, dim, eps, reference)
+        return found
+    return normalize_by_operator(input, p, dim, eps, text_of(reference))
+
+
+def normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any, reference: str) -> Tensor:
+    """Call the operator on any kind of tensor, also while a graph is made."""
+    if not isinstance(input, Tensor):
+        raise semantics.input_is_no_tensor(input)
+    _refuse_forward_mode(input)
+    p, dims, eps = _constants(input, p, dim, eps)
+    if _needs_gradient(input):
+        check_gradient(p)
+    found: Tensor = operators.normalize(input, p, dims, eps, reference)
+    return found
+
+
+def _constants(x: Tensor, p: Any, dim: Any, eps: Any) -> tuple[float, list[int], float]:
+    """Return p, the dims and eps as a graph holds them. No dims are all dims."""
+    if isinstance(p, Tensor) and p.ndim == 0 and not p.requires_grad:
+        p = p.item()
+    if isinstance(eps, Tensor):
+        eps = _eps_of_tensor(eps, x.dtype)
+    shape = (None,) * x.ndim if torch.compiler.is_compiling() else tuple(x.shape)
+    found = semantics.normalize_arguments(shape, host.dtype_name(x), p, dim, eps)
+    dims = list(found.dims)
+    if not shape and dim is not None and dim not in ((), []):
+        dims = [0]  # over dim 0 and over all dims, the norm of a 0-d tensor has not the same bits
+    return found.p, dims, found.eps
+
+
+def _eps_of_tensor(eps: Tensor, dtype: torch.dtype) -> float:
+    kind = "requires grad" if eps.requires_grad else f"has {eps.ndim} dims" if eps.ndim else ""
+    if kind or eps.is_complex():
+        raise StrictParityError(
+            f"parity='strict' cannot promise the bits where eps is a tensor that "
+            f"{kind or 'is complex'}: only those where it is a number are known. Use a number, or "
+            "parity='semantic'."
+        )
+    return float(eps.to(dtype))
+
+
+class _Normalize(torch.autograd.Function):
+    """The short cut for a tensor that requires grad."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference
+    ) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.arguments = p, dim, eps, reference
+        return host.normalize(x, p, dim, eps, reference)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        p, dim, eps, reference = ctx.arguments
+        if _can_take_short_cut(g, x):
+            return host.normalize_vjp(g, x, p, dim, eps, reference), None, None, None, None
+        constants = _constants(x, p, dim, eps)
+        found = operators.normalize_backward(g, x, *constants, text_of(reference))
+        return found, None, None, None, None
+
+
+_apply_normalize = cast(Any, _Normalize).apply
+
+
+def _can_take_short_cut(*tensors: Tensor) -> bool:
+    """Return whether a gradient need not be differentiable, and is one of plain tensors."""
+    return (
+        not torch.is_grad_enabled()
+        and _is_plain_call()
+        and all(_is_plain(x, _TORCH_FLOATS) for x in tensors)
+    )
+
+
+# --- MindSpore's L2Normalize ----------------------------------------------------------------------
+
+
+def l2_normalize(x: Tensor, axis: Any, epsilon: Any, reference: MindSporeReference) -> Tensor:
+    """Return the bits of `mindspore.ops.L2Normalize` on a CPU."""
+    if (
+        _is_plain_call()
+        and _is_plain(x, _MINDSPORE_FLOATS)
+        and type(axis) is int
+        and type(epsilon) is float
+    ):
+        if not _needs_gradient(x):
+            return host.l2_normalize(x, axis, epsilon, reference)
+        found: Tensor = _apply_l2_normalize(x, axis, epsilon, reference)
+        return found
+    return l2_normalize_by_operator(x, axis, epsilon, text_of(reference))
+
+
+def l2_normalize_by_operator(x: Tensor, axis: Any, epsilon: Any, reference: str) -> Tensor:
+    """Call the operator on any kind of tensor, also while a graph is made."""
+    axis = semantics.l2_normalize_axis(axis)
+    epsilon = semantics.l2_normalize_epsilon(epsilon)
+    if not isinstance(x, Tensor):
+        raise semantics.l2_normalize_input_is_no_tensor(x)
+    _refuse_forward_mode(x)
+    dtype = host.dtype_name(x)
+    dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype, axis)
+    semantics.round_epsilon(epsilon, dtype)
+    found: Tensor = operators.l2_normalize(x, dim, float(epsilon), reference)
+    return found
+
+
+class _L2Normalize(torch.autograd.Function):
+    """The short cut for a tensor that requires grad."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, axis: int, epsilon: float, reference: MindSporeReference
+    ) -> Tensor:
+        y = host.l2_normalize(x, axis, epsilon, reference)
+        ctx.save_for_backward(x, y)
+        ctx.arguments = axis, epsilon, reference
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, y = ctx.saved_tensors
+        axis, epsilon, reference = ctx.arguments
+        if _can_take_short_cut(dy, x, y):
+            return host.l2_normalize_vjp(dy, x, y, axis, epsilon, reference), None, None, None
+        found = operators.l2_normalize_backward(dy, x, y, axis, epsilon, text_of(reference))
+        return found, None, None, None
+
+
+_apply_l2_normalize = cast(Any, _L2Normalize).apply
