@@ -5,7 +5,8 @@
 
 How a call runs: a plan function checks the arguments and picks the parity level in Python. In
 a compiled graph it runs while the graph is compiled, and what it returns are constants there.
-All else is MindSpore operators, written so that the graph compiler can read the source.
+All else is MindSpore operators, written so that the graph compiler can read the source; those of
+parity="strict" are in `portnorm._mindspore_strict`.
 
 Three habits of MindSpore 2.10 on CPU shape the operators below. A Python float that meets a
 tensor, or another one in a graph, is rounded to float32 first, so constants are tensors and what
@@ -24,6 +25,7 @@ import mindspore
 from mindspore import Tensor, nn, ops
 from mindspore.ops._primitive_cache import _get_cache_prim
 
+from portnorm import _mindspore_strict as strict
 from portnorm import semantics
 from portnorm.errors import (
     NativeParityError,
@@ -49,6 +51,9 @@ _complex = ops.Complex()
 
 Plan = tuple[Any, ...]
 """(method, dims, floor, accumulator, nan_takes_floor, norm), all constants.
+
+For parity="strict" it is ("strict", what `strict.apply` takes) in PyNative and ("operator", what
+`strict.operate` takes) in a graph. Otherwise:
 
 method: "empty", "nan", "native", "squares" (p = 2, in a type that holds every square),
     "norm" or "complex".
@@ -94,7 +99,10 @@ def normalize(
             rounds to 0, so that a zero vector gives NaN, as it does in torch.
         out: tensor to fill in place and return; not in a compiled graph, and not while a
             gradient of ``input`` or ``out`` is recorded.
-        parity: "native", "semantic", "strict", or None for the option.
+        parity: "native", "semantic", or "strict", which gives the bits of the build of torch
+            that the option ``torch_reference`` names, forward and gradient; None for the option.
+            torch's bits depend on strides: those of a view count in PyNative, and all other
+            tensors, results and cotangents count as contiguous.
 
     Returns:
         Tensor of the shape and dtype of ``input``; ``out`` itself where it is given.
@@ -104,7 +112,9 @@ def normalize(
             raises for the same arguments.
         UnsupportedPError: p is not 2, and ``unsupported_p`` is "raise" or parity is "native".
         NativeParityError: parity is "native", and L2Normalize cannot do this.
-        StrictParityError: parity is "strict".
+        StrictParityError: parity is "strict", and the bits cannot be promised: of a complex
+            tensor, of a gradient at another p than 0, 1, 2, inf and -inf, of a second gradient, in
+            a graph of unknown shapes, or of a build that was never compared.
 
     >>> from mindspore import Tensor
     >>> print(normalize(Tensor([[3.0, 4.0]])))
@@ -116,7 +126,7 @@ def normalize(
         p = _item(p, "p", _compiling())
     if isinstance(eps, Tensor):
         eps = _item(eps, "eps", _compiling())
-    plan = _plan_normalize(input.dtype, input.shape, p, dim, eps, parity)
+    plan = _plan_normalize(input.dtype, input.shape, p, dim, eps, parity, _compiling())
     if out is not None:
         _check_out(input, out, _compiling())
     result = _divide(input, plan)
@@ -138,7 +148,10 @@ def l2_normalize(
         epsilon: a float, the lower bound of the sum of squares; rounded to float32 first.
         parity: "native" is `mindspore.ops.L2Normalize` itself, with the defects of its
             gradient; "semantic" has its formula, the gradient of that formula, and no overflow
-            in float16; "strict"; or None for the option.
+            in float16; "strict" has the bits of the build that the option
+            ``mindspore_reference`` names, forward and gradient; None for the option. Where
+            MindSpore's own bits depend on whether a thread flushes subnormals, they are those of
+            one that does not.
 
     Returns:
         Tensor of the shape and dtype of ``x``.
@@ -146,7 +159,8 @@ def l2_normalize(
     Raises:
         RuntimeError, TypeError, ValueError: what L2Normalize raises for the same arguments.
         NativeParityError: parity is "native", and the host might use another epsilon.
-        StrictParityError: parity is "strict".
+        StrictParityError: parity is "strict", and the bits cannot be promised: of a second
+            gradient, in a graph of unknown shapes, or of a build that was never compared.
 
     >>> from mindspore import Tensor
     >>> print(l2_normalize(Tensor([3.0, 4.0])))
@@ -154,7 +168,7 @@ def l2_normalize(
     """
     if not isinstance(x, Tensor):
         _raise_no_l2_tensor(x)
-    return _divide(x, _plan_l2_normalize(x.dtype, x.shape, axis, epsilon, parity))
+    return _divide(x, _plan_l2_normalize(x.dtype, x.shape, axis, epsilon, parity, _compiling()))
 
 
 class Normalize(nn.Cell):  # type: ignore[misc]
@@ -240,15 +254,24 @@ _compiling = _Compiling()
 
 @ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
 def _plan_normalize(
-    dtype: Any, shape: semantics.Shape, p: Any, dim: Any, eps: Any, parity: Parity | None
+    dtype: Any,
+    shape: semantics.Shape,
+    p: Any,
+    dim: Any,
+    eps: Any,
+    parity: Parity | None,
+    compiling: bool,
 ) -> Plan:
     level = resolve_parity(parity)
+    if level == "strict":
+        strict.check_shape(shape)
     name = _name(dtype)
     arguments = semantics.normalize_arguments(shape, name, p, dim, eps)
-    if level == "strict":
-        semantics.refuse_strict()
     if arguments.p != 2:
         _flag_p(arguments.p, level)
+    if level == "strict":
+        bits = strict.normalize_bits(shape, name, dim, arguments)
+        return _strict_plan(bits, shape, name, compiling)
     if level == "native":
         axis, epsilon = _native_arguments(shape, name, arguments)
         return _native_plan(axis, epsilon)
@@ -257,19 +280,33 @@ def _plan_normalize(
 
 @ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
 def _plan_l2_normalize(
-    dtype: Any, shape: semantics.Shape, axis: Any, epsilon: Any, parity: Parity | None
+    dtype: Any,
+    shape: semantics.Shape,
+    axis: Any,
+    epsilon: Any,
+    parity: Parity | None,
+    compiling: bool,
 ) -> Plan:
     level = resolve_parity(parity)
+    if level == "strict":
+        strict.check_shape(shape)
     axis = semantics.l2_normalize_axis(axis)
     epsilon = semantics.l2_normalize_epsilon(epsilon)
     name = _name(dtype)
     axis = semantics.check_l2_normalize_input(shape, name, axis)
     rounded = semantics.round_epsilon(epsilon, name)
     if level == "strict":
-        semantics.refuse_strict()
+        bits = strict.l2_normalize_bits(axis, epsilon)
+        return _strict_plan(bits, shape, name, compiling)
     if level == "native":
         return _native_plan(axis, epsilon)
     return _semantic_plan(semantics.L2NORMALIZE, dtype, shape, 2.0, (axis,), rounded, _target())
+
+
+def _strict_plan(bits: strict.Bits, shape: semantics.Shape, dtype: str, compiling: bool) -> Plan:
+    if compiling:
+        return "operator", *strict.operation(bits, shape, dtype == "bfloat16")
+    return "strict", bits
 
 
 @functools.lru_cache(maxsize=256)
@@ -422,6 +459,10 @@ def _name(dtype: Any) -> str:
 
 
 def _divide(x: Tensor, plan: Plan) -> Tensor:
+    if plan[0] == "strict":
+        return strict.apply(x, plan[1])
+    if plan[0] == "operator":
+        return strict.operate(x, plan[1], plan[2], plan[3])
     method, dims, floor, accumulator, nan_takes_floor, norm = plan
     if method == "empty":
         return x * 1

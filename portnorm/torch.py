@@ -35,7 +35,8 @@ def normalize(
     """Divide vectors by their p-norm: `torch.nn.functional.normalize` itself.
 
     It is here so that one model file runs on both frameworks. "native" and "semantic" are the
-    same thing in this cell.
+    same thing in this cell; "strict" has the bits of the option's `TorchReference`, also inside a
+    compiled graph, and there the gradient of the gradient is that of "semantic".
 
     Args:
         input: floating-point or complex tensor of any shape.
@@ -50,7 +51,7 @@ def normalize(
 
     Raises:
         AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError: as torch does.
-        StrictParityError: parity is "strict".
+        StrictParityError: parity is "strict", and there is no promise of the bits.
 
     >>> import torch
     >>> normalize(torch.tensor([[3.0, 4.0]]))
@@ -75,14 +76,16 @@ def l2_normalize(
         epsilon: a float, the lower bound of the sum of squares; rounded to float32 first.
         parity: "native" is `F.normalize` with ``eps = sqrt(epsilon)``, which keeps torch's
             rule for NaN; "semantic" has L2Normalize's formula, the gradient of that formula,
-            and no overflow in float16; "strict"; or None for the option.
+            and no overflow in float16; "strict" has the bits of the option's
+            `MindSporeReference`, forward and gradient, defects included, and there the gradient
+            of the gradient is that of "semantic"; or None for the option.
 
     Returns:
         Tensor of the shape and dtype of ``x``.
 
     Raises:
         RuntimeError, TypeError, ValueError: what L2Normalize raises for the same arguments.
-        StrictParityError: parity is "strict".
+        StrictParityError: parity is "strict", and there is no promise of the bits.
 
     >>> import torch
     >>> l2_normalize(torch.tensor([3e-10, 4e-10]))

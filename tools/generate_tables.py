@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portnorm import reference, semantics
+from portnorm.errors import StrictParityError
+from portnorm.exact import torch_cpu
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").glob("*.md"))]
@@ -70,8 +72,32 @@ def certified() -> str:
     return _markdown(headings, rows)
 
 
+def promised() -> str:
+    """Where `portnorm.exact` gives bits, and where it refuses, found out by asking it."""
+    orders = {"0, 1, 2, inf, -inf": (0, 1, 2, np.inf, -np.inf), "any other": (0.5, 2.2, 3, -1)}
+    dtypes = {np.dtype(np.uint16): "bfloat16"}
+    rows = []
+    for label, ps in orders.items():
+        for dtype in map(np.dtype, ("float16", np.uint16, "float32", "float64", "complex64")):
+            x = np.ones((2, 2), dtype)
+            answers = [
+                {_bits(lambda p=p, x=x: torch_cpu.normalize(x, p)) for p in ps},
+                {_bits(lambda p=p, x=x: torch_cpu.normalize_vjp(x, x, p)) for p in ps},
+            ]
+            rows.append([label, dtypes.get(dtype, str(dtype)), *map("".join, answers)])
+    return _markdown(["p of `normalize`", "dtype", "values", "gradient"], rows)
+
+
+def _bits(call: Callable[[], object]) -> str:
+    try:
+        call()
+    except StrictParityError:
+        return "refused"
+    return "the bits"
+
+
 TABLES: dict[str, Callable[[], str]] = {
-    table.__name__: table for table in (what_goes_wrong, signatures, certified)
+    table.__name__: table for table in (what_goes_wrong, signatures, certified, promised)
 }
 
 

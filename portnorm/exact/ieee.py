@@ -54,7 +54,7 @@ def round_fraction(value: Fraction, kind: type[Any]) -> Any:
     except OverflowError:
         result = math.inf
     with np.errstate(over="ignore"):
-        return kind(math.copysign(result, value))
+        return kind(result if value > 0 else -result)
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -300,7 +300,7 @@ def normalize(
 
 def _plan_of(x: Array, p: Any, dim: Any, eps: Any, reference: TorchReference) -> _Plan:
     check(x)
-    dtype = NAMES.get(x.dtype.char) or _refuse_dtype(x)
+    dtype = NAMES.get(x.dtype.char) or _refuse_dtype(x, reference.rules)
     if type(dim) is not int or type(p) not in _NUMBERS or type(eps) not in _NUMBERS:
         # Keys of the cache must not compare equal where they mean different things, as True and 1.
         arguments = _arguments(x.shape, dtype, p, dim, eps, reference.rules)
@@ -314,13 +314,18 @@ def _dim_of_scalar(dim: Any) -> int | None:
     return None if _is_single_element((), (), dim) else 0
 
 
-def _refuse_dtype(x: Array) -> NoReturn:
+def _refuse_dtype(x: Array, rules: TorchRules) -> NoReturn:
     if x.dtype.kind == "c":
         raise StrictParityError(
             f"parity='strict' cannot promise the bits of {x.dtype}: only those of float16, "
             "bfloat16, float32 and float64 are known. Use parity='semantic'."
         )
-    semantics.normalize_arguments(x.shape, x.dtype.name, 2.0, None, 1e-12)
+    try:
+        semantics.normalize_arguments(x.shape, x.dtype.name, 2.0, None, 1e-12)
+    except RuntimeError as error:
+        if rules.integer_error == "NotImplementedError":
+            raise NotImplementedError(str(error)) from None
+        raise
     raise TypeError(f"unsupported dtype {x.dtype}")
 
 

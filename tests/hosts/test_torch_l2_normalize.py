@@ -24,7 +24,6 @@ from exact_formula import error_in_ulp
 from torch_host import DTYPES, Case, in_layout, live_l2_normalize, random_case, same_bits
 
 import portnorm.torch as adapted
-from portnorm import StrictParityError, set_options
 from tests.conftest import needs_mindspore
 
 PROMISED_ULP = 4
@@ -242,12 +241,3 @@ def test_native_is_normalize_with_the_root_of_epsilon(rng: Any, dtype: str) -> N
         root = math.sqrt(np.float32(case.epsilon).astype(dtype)) if case.epsilon > 0 else -1
         expected = F.normalize(case.x, 2, case.dim, root)
         assert same_bits(l2_normalize(case, parity="native"), expected), case
-
-
-def test_strict_is_refused_after_the_arguments_are_checked() -> None:
-    with pytest.raises(StrictParityError, match="parity='strict' is not available"):
-        adapted.l2_normalize(torch.ones(3), parity="strict")
-    with set_options(parity="strict"), pytest.raises(StrictParityError):
-        adapted.l2_normalize(torch.ones(3))
-    with pytest.raises(ValueError, match="axis value must be in"):
-        adapted.l2_normalize(torch.ones(3), 7, parity="strict")

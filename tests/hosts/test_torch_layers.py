@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch_host import normal
 
-from portnorm import StrictParityError, set_options
+from portnorm import set_options
 from portnorm.torch import L2Normalize, Normalize, l2_normalize, normalize
 
 LAYERS = {
@@ -105,15 +105,6 @@ def test_without_a_level_of_its_own_a_layer_follows_the_option_at_each_call() ->
         assert stays(x)[1] == 100
     assert follows(x)[1] == 100
     assert native(x)[1] == 100
-
-
-@both_kinds
-def test_strict_is_refused_at_the_call(kind: Any) -> None:
-    layer = kind(parity="strict")
-    with pytest.raises(StrictParityError, match="parity='strict' is not available"):
-        layer(torch.ones(2, 2))
-    with set_options(parity="strict"), pytest.raises(StrictParityError):
-        kind()(torch.ones(2, 2))
 
 
 @both_kinds

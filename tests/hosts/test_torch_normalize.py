@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch_host import LAYOUTS, error_of, in_layout, normal, same_bits
 
 import portnorm.torch as adapted
-from portnorm import StrictParityError, set_options
 
 ORDERS = (2.0, 2, 0, 0.5, 1, 3, math.inf, -math.inf, -1, 2.2, None, "fro")
 TYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
@@ -107,11 +106,3 @@ def test_errors_are_torchs_own(x: Any, arguments: dict[str, Any]) -> None:
     assert expected is not None
     kind, text = error_of(lambda: adapted.normalize(x, **arguments)) or (None, "")
     assert (kind, text.removeprefix("portnorm.torch.")) == expected
-
-
-@each_form
-def test_strict_is_refused(form: Any) -> None:
-    with pytest.raises(StrictParityError, match="parity='strict' is not available"):
-        form(torch.ones(2, 3), parity="strict")
-    with set_options(parity="strict"), pytest.raises(StrictParityError):
-        form(torch.ones(2, 3))

@@ -73,6 +73,13 @@ def test_the_mindspore_host_leaves_torch_alone() -> None:
     assert "torch" not in not_of_python(loaded_by("import portnorm.mindspore"))
 
 
+@needs_mindspore
+def test_the_mindspore_host_loads_numba_at_the_first_strict_call_only() -> None:
+    semantic = "import portnorm.mindspore as F; from mindspore import Tensor; x = Tensor([[3.0]])"
+    assert "numba" not in not_of_python(loaded_by(f"{semantic}; F.normalize(x)"))
+    assert "numba" in not_of_python(loaded_by(f"{semantic}; F.normalize(x, parity='strict')"))
+
+
 # --- what is needed -------------------------------------------------------------------------------
 
 

@@ -1,0 +1,263 @@
+"""parity="strict" on MindSpore tensors: values go to `portnorm.exact`, and bits come back.
+
+In PyNative, where no gradient is recorded, a tensor is handed over as a NumPy array that shares
+its memory, and so is the result. Everywhere else an operator `ops.Custom` does it, which MindSpore
+calls back in PyNative and in graphs, and differentiates by its `bprop`.
+
+torch's bits depend on how a tensor lies in memory. Tensors of MindSpore count as contiguous, except
+for views in PyNative, whose strides can be seen; the compiler of a graph shows none. Results,
+gradients and cotangents are contiguous.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import mindspore
+import numpy as np
+from mindspore import Tensor, ops
+
+from portnorm.errors import StrictParityError
+from portnorm.options import get_options
+from portnorm.semantics import NormalizeArguments, Shape
+
+try:
+    from mindspore.graph.api import _pynative_executor
+except ImportError:  # before MindSpore 2.9
+    from mindspore.common.api import _pynative_executor
+
+Array = np.ndarray[Any, Any]
+
+_tensor_from = getattr(mindspore, "from_numpy", None) or Tensor.from_numpy
+
+
+class Bits(NamedTuple):
+    """What gives the bits of one function with its arguments.
+
+    Attributes:
+        forward: called with x and the arguments.
+        backward: called with x, the result where it takes that, the cotangent and the arguments.
+        takes_result: whether it does.
+        arguments: of the function, and the reference.
+    """
+
+    forward: Callable[..., Array]
+    backward: Callable[..., Array]
+    takes_result: bool
+    arguments: tuple[Any, ...]
+
+
+class Outfit(NamedTuple):
+    """How an operator holds its tensors.
+
+    Attributes:
+        scalar: one element in one dim stands for none, because MindSpore would pass a number.
+        halves: float32 holds bfloat16, which `ops.Custom` does not take.
+        strides: of the input, in elements; None for a contiguous one.
+    """
+
+    scalar: bool
+    halves: bool
+    strides: tuple[int, ...] | None
+
+
+# --- plans ---------------------------------------------------------------------------------------
+
+
+def normalize_bits(shape: Shape, dtype: str, dim: Any, arguments: NormalizeArguments) -> Bits:
+    """Return what gives torch's bits.
+
+    Raises:
+        StrictParityError: they cannot be promised.
+    """
+    if dtype.startswith("complex"):
+        raise StrictParityError(
+            f"parity='strict' cannot promise the bits of {dtype}: only those of float16, "
+            "bfloat16, float32 and float64 are known. Use parity='semantic'."
+        )
+    reference = get_options().torch_reference
+    _ = reference.rules
+    from portnorm.exact import torch_cpu
+
+    dims: Any = arguments.dims
+    if not shape:
+        # torch squares the element of a tensor of no dim only where dim is a number.
+        dims = None if dim is None or (isinstance(dim, (tuple, list)) and not dim) else 0
+    elif len(dims) == 1:
+        dims = dims[0]
+    given = arguments.p, dims, _one_nan(arguments.eps), reference
+    return Bits(torch_cpu.normalize, torch_cpu.normalize_vjp, False, given)
+
+
+def l2_normalize_bits(axis: int, epsilon: float) -> Bits:
+    """Return what gives MindSpore's bits.
+
+    Raises:
+        StrictParityError: they cannot be promised.
+    """
+    reference = get_options().mindspore_reference
+    _ = reference.rules
+    from portnorm.exact import mindspore_cpu
+
+    given = axis, _one_nan(epsilon), reference
+    return Bits(mindspore_cpu.l2_normalize, mindspore_cpu.l2_normalize_vjp, True, given)
+
+
+def check_shape(shape: Shape | None) -> None:
+    """Refuse a shape of which the compiler does not know all; None where it knows nothing.
+
+    Raises:
+        StrictParityError: there is no promise for it.
+    """
+    if shape is None or None in shape:
+        raise StrictParityError(
+            "parity='strict' cannot promise bits in a graph whose shapes are not known when it "
+            "is compiled. Compile it for each shape (without dynamic=1, set_inputs and "
+            "mindspore.mutable), run it in PyNative, or use parity='semantic'."
+        )
+
+
+def _one_nan(value: float) -> float:
+    """Keys of a cache find the same NaN only."""
+    return value if value == value else np.nan
+
+
+# --- in PyNative ---------------------------------------------------------------------------------
+
+
+def apply(x: Tensor, bits: Bits) -> Tensor:
+    """Return the result for a tensor in PyNative."""
+    halves = x.dtype == mindspore.bfloat16
+    strides = None if x.is_contiguous() else tuple(x.stride())
+    if x.size and _pynative_executor.requires_grad():
+        return operate(x, *operation(bits, x.shape, halves, strides))
+    outfit = Outfit(False, halves, strides)
+    held = x.astype(mindspore.float32) if halves else x
+    result = _dressed(bits.forward(_undressed(held.asnumpy(), outfit), *bits.arguments), outfit)
+    tensor = _tensor_from(result)
+    return tensor.astype(x.dtype) if halves else tensor
+
+
+# --- as an operator ------------------------------------------------------------------------------
+
+
+def operation(
+    bits: Bits, shape: Shape, halves: bool, strides: tuple[int, ...] | None = None
+) -> tuple[Any, tuple[int, ...] | None, Any]:
+    """Return an operator, and the shape and dtype that its input has to have, or None."""
+    if 0 in shape:
+        return None, None, None
+    outfit = Outfit(not shape, halves, strides)
+    return (
+        _operator(bits, outfit),
+        None if shape else (1,),
+        mindspore.float32 if halves else None,
+    )
+
+
+def operate(x: Tensor, operator: Any, shape: Any, dtype: Any) -> Tensor:
+    """Apply an operator. Read by the graph compiler, which cannot reshape bfloat16."""
+    if operator is None:
+        return x
+    held = x
+    if dtype is not None:
+        held = held.astype(dtype)
+    if shape is not None:
+        return operator(held.reshape(shape)).reshape(()).astype(x.dtype)
+    return operator(held).astype(x.dtype)
+
+
+@functools.lru_cache(maxsize=1024)
+def _operator(bits: Bits, outfit: Outfit) -> ops.Custom:
+    """MindSpore reads the signatures of callbacks: they have one parameter for each tensor."""
+
+    def forward(x: Array) -> Array:
+        return _dressed(bits.forward(_undressed(x, outfit), *bits.arguments), outfit)
+
+    bprop = _bprop_of_three(bits) if bits.takes_result else _bprop_of_two(bits, outfit)
+    return ops.Custom(forward, _first, _first, "pyfunc", bprop=bprop)
+
+
+def _bprop_of_two(bits: Bits, outfit: Outfit) -> Callable[..., tuple[Tensor]]:
+    contiguous = outfit._replace(strides=None)
+
+    def backward(x: Array, dy: Array) -> Array:
+        x, dy = _undressed(x, outfit), _undressed(dy, contiguous)
+        return _dressed(bits.backward(x, dy, *bits.arguments), outfit)
+
+    def bprop(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        return (gradient(x, dout),)
+
+    gradient = ops.Custom(backward, _first, _first, "pyfunc", bprop=_no_second_gradient_of_two)
+    return bprop
+
+
+def _bprop_of_three(bits: Bits) -> Callable[..., tuple[Tensor]]:
+    def backward(x: Array, y: Array, dy: Array) -> Array:
+        return bits.backward(x, y, dy, *bits.arguments)
+
+    def bprop(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        return (gradient(x, out, dout),)
+
+    gradient = ops.Custom(backward, _first, _first, "pyfunc", bprop=_no_second_gradient_of_three)
+    return bprop
+
+
+def _first(x: Any, *others: Any) -> Any:
+    return x
+
+
+def _undressed(array: Array, outfit: Outfit) -> Array:
+    """Return what `portnorm.exact` takes for the array of a tensor."""
+    if outfit.halves:
+        array = np.asarray(array.view(np.uint32) >> np.uint32(16), np.uint16)
+    if outfit.scalar:
+        array = array.reshape(())
+    if outfit.strides is not None:
+        array = _laid_out(array, outfit.strides)
+    return array
+
+
+def _dressed(array: Array, outfit: Outfit) -> Array:
+    """Return the array that a tensor takes for what `portnorm.exact` returns."""
+    if outfit.halves:
+        array = np.asarray(array.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    if outfit.scalar:
+        array = array.reshape(1)
+    return np.require(array, requirements="C")
+
+
+def _laid_out(array: Array, strides: tuple[int, ...]) -> Array:
+    """Return a copy whose elements lie as those of a view do."""
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(array.shape, strides, strict=True))
+    buffer = np.empty(extent if array.size else 0, array.dtype)
+    laid_out: Array = np.ndarray(
+        array.shape, array.dtype, buffer, strides=[s * array.itemsize for s in strides]
+    )
+    laid_out[...] = array
+    return laid_out
+
+
+# --- second gradients ----------------------------------------------------------------------------
+
+
+@ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
+def _refuse_second_gradient() -> NoReturn:
+    raise StrictParityError(
+        "parity='strict' cannot promise the bits of a second gradient. Use parity='semantic' "
+        "where gradients are differentiated."
+    )
+
+
+def _no_second_gradient_of_two(x: Tensor, dy: Tensor, out: Tensor, dout: Tensor) -> Any:
+    _refuse_second_gradient()
+    return x, dy
+
+
+def _no_second_gradient_of_three(
+    x: Tensor, y: Tensor, dy: Tensor, out: Tensor, dout: Tensor
+) -> Any:
+    _refuse_second_gradient()
+    return x, y, dy

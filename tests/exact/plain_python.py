@@ -1,0 +1,91 @@
+"""Results of the public functions on seeded cases, in whichever way this process runs kernels."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from portnorm.exact import mindspore_cpu, torch_cpu
+from portnorm.reference import MindSporeReference, TorchReference
+from tests.exact.encodings import Array, words
+from tests.exact.random_cases import STORAGE, random_case, random_values
+
+TORCH = (
+    TorchReference("2.13.0"),
+    TorchReference("2.7.1"),
+    TorchReference("2.0.1", "avx512"),
+    TorchReference("2.2.2", "default"),
+    TorchReference("2.10.0", "neon"),
+    TorchReference("2.9.1", "sve256"),
+    TorchReference("2.14.1"),
+)
+MINDSPORE = (MindSporeReference("2.10.0"), MindSporeReference("2.9.0", "aarch64"))
+PER_DTYPE = 12
+"""Random cases for each dtype and reference."""
+
+
+def torch_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+    for reference in TORCH:
+        for dtype in STORAGE:
+            if dtype == "float16" and not reference.rules.float16:
+                continue
+            for _ in range(PER_DTYPE):
+                case = random_case(rng, dtype, elements=150)
+                name = f"{reference} {case}"
+                try:
+                    y = torch_cpu.normalize(case.x, *case.arguments, reference)
+                    yield f"forward {name}", y
+                    grad = torch_cpu.normalize_vjp(case.x, case.g, *case.arguments, reference)
+                    yield f"gradient {name}", grad
+                except RuntimeError as error:  # of cases that torch refuses
+                    yield f"{error!r} {name}", np.zeros(0, np.float32)
+
+
+def shared_out(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+    """Sums that torch's threads share out, of one output and of several."""
+    reference = TorchReference(threads=2)
+    for dim in (None, 0):
+        x, g = (random_values(rng, 33_000, "float32").reshape(3, -1) for _ in range(2))
+        yield f"forward {dim}", torch_cpu.normalize(x, 2.0, dim, 1e-12, reference)
+        yield f"gradient {dim}", torch_cpu.normalize_vjp(x, g, 2.0, dim, 1e-12, reference)
+
+
+def powers(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+    for dtype in STORAGE:
+        for p in (3.0, 0.5, -1.5):
+            case = random_case(rng, dtype, orders=(p,), elements=150)
+            yield f"power {case}", torch_cpu.normalize(case.x, *case.arguments)
+
+
+def mindspore_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+    for reference in MINDSPORE:
+        for dtype in ("float16", "float32", "float64"):
+            for _ in range(PER_DTYPE):
+                shape = tuple(int(n) for n in rng.integers(1, 8, rng.integers(1, 4)))
+                x, dy = (random_values(rng, int(np.prod(shape)), dtype) for _ in range(2))
+                x, dy = x.reshape(shape), dy.reshape(shape)
+                axis, epsilon = int(rng.integers(len(shape))), float(rng.choice([1e-4, 0.1]))
+                name = f"{reference} {dtype}{shape} axis={axis} epsilon={epsilon}"
+                y = mindspore_cpu.l2_normalize(x, axis, epsilon, reference)
+                yield f"forward {name}", y
+                grad = mindspore_cpu.l2_normalize_vjp(x, y, dy, axis, epsilon, reference)
+                yield f"gradient {name}", grad
+
+
+def results(seed: int) -> list[tuple[str, str]]:
+    """Return the name and the encoding of each result."""
+    rng = np.random.default_rng(seed)
+    parts = (torch_results, shared_out, powers, mindspore_results)
+    with np.errstate(all="ignore"):
+        return [
+            (f"{number}: {name}", f"{array.dtype}{array.shape} {words(array).tobytes().hex()}")
+            for part in parts
+            for number, (name, array) in enumerate(part(rng))
+        ]
+
+
+if __name__ == "__main__":
+    json.dump(results(int(sys.argv[1])), sys.stdout)
