@@ -37,8 +37,8 @@ def fused_multiply_add(a: Any, b: Any, c: Any) -> Any:
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
         return rounded
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
-    # The sign of an exact zero is the rule of the plain sum, unless its product underflowed.
-    return round_fraction(exact, type(a)) if exact else type(a)(0.0) * (a * b) + c
+    # Where the exact value is 0, so is every rounding error, and the sign is that of the plain sum.
+    return round_fraction(exact, type(a)) if exact else rounded
 
 
 def round_fraction(value: Fraction, kind: type[Any]) -> Any:
