@@ -441,14 +441,6 @@ def layer_repr(*, parity: str | None, **arguments: object) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
 
 
-def refuse_strict() -> NoReturn:
-    """Raise for parity="strict", which this version does not have."""
-    raise StrictParityError(
-        "parity='strict' is not available in this version of portnorm: its bits cannot be "
-        "promised yet. Use parity='semantic'."
-    )
-
-
 def _type_name(value: object) -> str:
     kind = type(value)
     module = kind.__module__.partition(".")[0]
