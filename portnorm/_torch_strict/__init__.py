@@ -3,5 +3,4 @@
 calls       a call of either function: the short cut for plain tensors, otherwise an operator
 operators   the operators in the namespace `portnorm`: their layouts, gradients and vmap
 host        the work: a tensor is handed to `portnorm.exact` as an array on the same memory
-sharding    how a DTensor may be split
 """
