@@ -59,7 +59,21 @@ def elementwise_strides(shape: Sequence[int], operands: Sequence[Ints]) -> Ints:
     dense = contiguous_strides(shape)
     if len(shape) <= 1 or all(strides == dense for strides in operands):
         return dense
+    first = operands[0]
+    if all(strides == first for strides in operands) and _is_permuted(shape, first):
+        return first
     return _dense_strides(shape, _order(shape, operands, reduces=False))
+
+
+def _is_permuted(shape: Sequence[int], strides: Ints) -> bool:
+    """Return whether an array fills its memory, but not in the order of its dims."""
+    dims = [d for d in range(len(shape)) if shape[d] != 1]
+    step = 1
+    for d in sorted(dims, key=lambda d: strides[d]):
+        if strides[d] != step:
+            return False
+        step *= shape[d]
+    return sorted(dims, key=lambda d: -strides[d]) != dims
 
 
 def reduction_strides(shape: Sequence[int], strides: Ints, dims: Sequence[int]) -> Ints:
