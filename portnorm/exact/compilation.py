@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache
+from numba.core.sigutils import normalize_signature
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -37,6 +38,12 @@ def kernel(function: _Function) -> _Function:
 
 
 class _Cache(FunctionCache):  # type: ignore[misc]
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        # Processes that compile at the same time may write two signatures to one file.
+        found = super().load_overload(sig, target_context)
+        wanted, _ = normalize_signature(sig)
+        return found if found is None or tuple(found.signature.args) == tuple(wanted) else None
+
     def _index_key(self, *arguments: Any) -> tuple[Any, ...]:
         return (*super()._index_key(*arguments), _stamp_of_package())
 
