@@ -34,8 +34,10 @@ def fused_multiply_add(a: Any, b: Any, c: Any) -> Any:
         terms = zip(a, np.broadcast_to(b, a.shape), np.broadcast_to(c, a.shape), strict=True)
         return np.array([fused_multiply_add(*term) for term in terms], a.dtype)
     rounded = a * b + c
-    if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
+    if not (math.isfinite(a) and math.isfinite(b)):
         return rounded
+    if not math.isfinite(c):
+        return c
     exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
     # Where the exact value is 0, so is every rounding error, and the sign is that of the plain sum.
     return round_fraction(exact, type(a)) if exact else rounded
