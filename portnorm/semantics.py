@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, SupportsIndex, cast
@@ -412,26 +411,32 @@ def round_to(value: float, dtype: str) -> float:
     """
     if dtype == "float64" or not math.isfinite(value):
         return value
-    if dtype == "bfloat16":
-        return _round_to_bfloat16(value)
-    value = _round_by_struct(value, "f")
-    return _round_by_struct(value, "e") if dtype == "float16" else value
+    value = _round_to_format(value, "float32")
+    return value if dtype == "float32" else _round_to_format(value, dtype)
 
 
-def _round_by_struct(value: float, code: str) -> float:
-    try:
-        return float(struct.unpack(code, struct.pack(code, value))[0])
-    except OverflowError:
-        return math.copysign(math.inf, value)
+_DIGITS = {"float16": (11, -24), "bfloat16": (8, -133), "float32": (24, -149)}
+"""Binary digits of the significand, and the exponent of the smallest subnormal."""
 
 
-def _round_to_bfloat16(value: float) -> float:
-    value = _round_by_struct(value, "f")
+def _round_to_format(value: float, dtype: str) -> float:
+    """Round by arithmetic of whole numbers.
+
+    How a processor rounds depends on the thread: those of MindSpore's pool flush subnormals to 0.
+    """
     if not math.isfinite(value):
         return value
-    (bits,) = struct.unpack("I", struct.pack("f", value))
-    bits += 0x7FFF + ((bits >> 16) & 1)
-    return float(struct.unpack("f", struct.pack("I", bits & 0xFFFF0000))[0])
+    digits, lowest = _DIGITS[dtype]
+    exponent = max(math.frexp(value)[1] - digits, lowest)
+    numerator, denominator = abs(value).as_integer_ratio()
+    numerator <<= max(-exponent, 0)
+    denominator <<= max(exponent, 0)
+    steps, rest = divmod(numerator, denominator)
+    steps += 2 * rest > denominator or (2 * rest == denominator and steps % 2)
+    magnitude = math.ldexp(steps, exponent)
+    if magnitude > _SCALAR_LIMIT[dtype][1]:
+        magnitude = math.inf
+    return math.copysign(magnitude, value)
 
 
 def layer_repr(*, parity: str | None, **arguments: object) -> str:

@@ -1,0 +1,374 @@
+"""Compiled sums against exact rational arithmetic that is rounded at each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+from portnorm.exact.compilation import inlined
+from portnorm.exact.lanes import lane
+from portnorm.exact.reduction import (
+    FUSED_SQUARES,
+    MAGNITUDES,
+    SQUARES,
+    cascade_lanes,
+    cascade_rows,
+    halve,
+    sum_by_threads,
+    sum_columns,
+    sum_contiguous,
+    sum_interleaved,
+    sum_left_to_right,
+    sum_squares_in_lanes,
+)
+from tests.exact import orders
+from tests.exact.encodings import Array, check_bits, mismatch
+from tests.exact.random_cases import converted
+from tests.exact.rational import buffer, floats, fractions, kernel_array, round_to
+
+LANES = {"float32": 8, "float64": 4, "bfloat16": 8}
+DTYPES = pytest.mark.parametrize("dtype", LANES)
+SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 47, 64, 70)
+
+
+def random_elements(rng: np.random.Generator, count: int, dtype: str) -> Array:
+    """Return elements of many magnitudes, so that orders differ; no sum overflows."""
+    values = np.ldexp(rng.uniform(0.5, 1, count), rng.integers(-8, 9, count))
+    return converted(values * rng.choice([-1, 1], count), dtype)
+
+
+def rounding(dtype: str) -> orders.Round:
+    return partial(round_to, dtype=dtype)
+
+
+def table(*dims: tuple[int, int]) -> Array:
+    return np.array(dims, np.int64)
+
+
+# --- left to right -------------------------------------------------------------------------------
+
+
+def sum_kind(x: list[Fraction], kind: int, dtype: str, stored: str = "") -> Fraction:
+    r = rounding(stored or dtype)
+    if kind == MAGNITUDES:
+        return orders.add_all([abs(value) for value in x], r)
+    return orders.squares_left_to_right(x, r, kind == FUSED_SQUARES)
+
+
+@DTYPES
+@pytest.mark.parametrize("column_stride", [1, 100])
+@pytest.mark.parametrize("kind", [SQUARES, FUSED_SQUARES, MAGNITUDES])
+def test_left_to_right(rng: np.random.Generator, dtype: str, column_stride: int, kind: int) -> None:
+    for size, outer, columns in [(1, 1, 1), (5, 3, 4), (7, 2, 9), (4, 1, 17), (13, 2, 8)]:
+        stride, outer_stride = (20, 500) if column_stride == 1 else (2, 35)
+        array = random_elements(rng, 2000, dtype)
+        x, computed = kernel_array(array)
+        totals, rows = np.empty(columns, computed), buffer(9, 8, computed)
+        if column_stride == 1:
+            rows = buffer(9, 32, computed)
+        reduced = table((size, stride), (outer, outer_stride))
+        p = totals.dtype.type(2)
+        sum_left_to_right(totals, x, 3, reduced, column_stride, kind, p, False, rows)
+        exact = fractions(array)
+        expected = [
+            sum_kind(
+                [
+                    exact[3 + j * column_stride + k * outer_stride + i * stride]
+                    for k in range(outer)
+                    for i in range(size)
+                ],
+                kind,
+                computed,
+            )
+            for j in range(columns)
+        ]
+        check_bits(totals, floats(expected, computed), (size, outer, columns))
+
+
+def test_left_to_right_in_steps_of_bfloat16(rng: np.random.Generator) -> None:
+    array = random_elements(rng, 200, "bfloat16")
+    x, _ = kernel_array(array)
+    for column_stride in (1, 12):
+        totals, rows = np.empty(5, np.float32), buffer(9, 8, "float32")
+        stride = 8 if column_stride == 1 else 1
+        reduced, p = table((11, stride)), np.float32(2)
+        sum_left_to_right(totals, x, 0, reduced, column_stride, SQUARES, p, True, rows)
+        exact = fractions(array)
+        expected = [
+            sum_kind(
+                [exact[j * column_stride + i * stride] for i in range(11)],
+                SQUARES,
+                "float32",
+                "bfloat16",
+            )
+            for j in range(5)
+        ]
+        check_bits(totals, floats(expected, "float32"))
+
+
+@DTYPES
+def test_left_to_right_in_the_chunks_of_threads(rng: np.random.Generator, dtype: str) -> None:
+    array = random_elements(rng, 700, dtype)
+    x, computed = kernel_array(array)
+    rows, r, exact = buffer(9, 16, computed), rounding(computed), fractions(array)
+    for size, outer, chunk in [(9, 5, 12), (40, 1, 40), (7, 6, 41), (50, 2, 7)]:
+        reduced = table((size, 2), (outer, 120))
+        elements = [exact[1 + k * 120 + i * 2] for k in range(outer) for i in range(size)]
+        parts = [
+            orders.squares_left_to_right(elements[begin : begin + chunk], r, fused=False)
+            for begin in range(0, len(elements), chunk)
+        ]
+        p = np.dtype(computed).type(2)
+        total = sum_by_threads(x, 1, reduced, chunk, SQUARES, p, False, rows)
+        found = np.array([total], computed)
+        check_bits(found, floats([orders.add_all(parts[1:], r, parts[0])], computed))
+
+
+# --- lanes ---------------------------------------------------------------------------------------
+
+
+def sum_lanes(
+    array: Array, size: int, columns: int, lanes: int, step: int, fused: bool, plain: int
+) -> Array:
+    x, computed = kernel_array(array)
+    totals = np.empty(columns, computed)
+    sum_squares_in_lanes(totals, x, 2, size, 71, (0,) * lanes, step, fused, plain)
+    return totals
+
+
+def lanes_cases(dtype: str) -> list[tuple[int, int, int]]:
+    """Return lanes, elements of a step, and size."""
+    lanes = LANES[dtype]
+    step = 2 * lanes if dtype == "bfloat16" else lanes
+    return [(lanes, step, size) for size in SIZES]
+
+
+@DTYPES
+@pytest.mark.parametrize("fused", [False, True], ids=["plain", "fused"])
+@pytest.mark.parametrize("tail", ["plain", "mod4", "fused"])
+def test_lanes(rng: np.random.Generator, dtype: str, fused: bool, tail: str) -> None:
+    for lanes, step, size in lanes_cases(dtype):
+        array = random_elements(rng, 2 + 6 * 71, dtype)
+        left = size % step
+        plain = {"plain": left, "mod4": left - left % 4, "fused": 0}[tail]
+        r = rounding(kernel_array(array)[1])
+        exact = fractions(array)
+        for columns in (1, 4, 6):
+            found = sum_lanes(array, size, columns, lanes, step, fused, plain)
+            expected = [
+                orders.squares_in_lanes(
+                    exact[2 + j * 71 : 2 + j * 71 + size], r, lanes, step, fused, plain
+                )
+                for j in range(columns)
+            ]
+            check_bits(found, floats(expected, found.dtype.name), (size, columns))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"lanes": 4, "step": 8},
+        {"lanes": 16, "step": 16},
+        {"fused": True},
+        {"plain_tail": 0},
+    ],
+    ids=str,
+)
+def test_another_rule_for_lanes_gives_other_bits(
+    rng: np.random.Generator, fault: dict[str, Any]
+) -> None:
+    rule = {"lanes": 8, "step": 8, "fused": False, "plain_tail": 7}
+    found = []
+    for _ in range(300):
+        array = rng.uniform(-1, 1, 2 + 63).astype(np.float32)
+        sums = sum_lanes(array, 63, 1, 8, 8, False, 7)
+        wrong = orders.squares_in_lanes(
+            fractions(array)[2:], rounding("float32"), **{**rule, **fault}
+        )
+        found.append(mismatch(sums, floats([wrong], "float32")))
+    assert any(found)
+
+
+# --- cascade -------------------------------------------------------------------------------------
+
+
+@inlined
+def lanes_of_cascade(
+    sums: Any, x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
+) -> None:
+    lanes = cascade_lanes(x, start, stride, size, width, paired)
+    for j in range(len(width)):
+        sums[j] = lane(lanes, j)
+
+
+CASCADE_SIZES = (0, 1, 3, 15, 16, 17, 37, 255, 256, 300, 4100)
+"""The levels hold 16, 256 and 4096 elements."""
+
+
+@DTYPES
+@pytest.mark.parametrize("size", CASCADE_SIZES)
+def test_a_cascade_in_lanes(rng: np.random.Generator, dtype: str, size: int) -> None:
+    lanes, paired = LANES[dtype], dtype == "bfloat16"
+    step = 2 * lanes if paired else lanes
+    array = random_elements(rng, 1 + max(size, 1) * step, dtype)
+    x, computed = kernel_array(array)
+    sums = np.empty(lanes, computed)
+    lanes_of_cascade(sums, x, 1, step, size, (0,) * lanes, paired)
+    exact, r = fractions(array)[1:], rounding(computed)
+    for j in range(lanes if size < 1000 else 1):
+        terms = exact[j : size * step : step]
+        if paired:
+            others = exact[j + lanes : size * step : step]
+            terms = [r(a + b) for a, b in zip(terms, others, strict=True)]
+        check_bits(sums[j : j + 1], floats([orders.cascade(terms, r)], computed), j)
+
+
+@DTYPES
+@pytest.mark.parametrize("size", CASCADE_SIZES)
+@pytest.mark.parametrize(
+    ("compiled", "described"),
+    [(cascade_rows, orders.cascade), (sum_interleaved, orders.interleaved)],
+    ids=["cascade", "interleaved"],
+)
+def test_a_cascade_of_rows(
+    rng: np.random.Generator,
+    dtype: str,
+    size: int,
+    compiled: Callable[..., None],
+    described: Callable[..., Fraction],
+) -> None:
+    columns = 5 if size < 1000 else 1
+    for stride, column_stride in ((columns, 1), (1, max(size, 1))):
+        array = random_elements(rng, 2 + max(size, 1) * columns, dtype)
+        x, computed = kernel_array(array)
+        totals = np.empty(columns, computed)
+        memory = buffer(4, columns, computed), buffer(6, columns, computed)
+        compiled(totals, x, 2, stride, column_stride, size, *memory)
+        exact, r = fractions(array), rounding(computed)
+        expected = [
+            described([exact[2 + j * column_stride + i * stride] for i in range(size)], r)
+            for j in range(columns)
+        ]
+        check_bits(totals, floats(expected, computed), (stride, column_stride))
+
+
+@DTYPES
+@pytest.mark.parametrize("size", [1, 7, 8, 16, 33, 100, 255, 600, 1100])
+def test_contiguous_elements(rng: np.random.Generator, dtype: str, size: int) -> None:
+    lanes, paired = LANES[dtype], dtype == "bfloat16"
+    array = random_elements(rng, size + 3, dtype)
+    x, computed = kernel_array(array)
+    total = sum_contiguous(x, 3, size, (0,) * lanes, paired)
+    expected = orders.in_registers(fractions(array)[3:], rounding(computed), lanes, paired)
+    check_bits(np.array([total], computed), floats([expected], computed))
+
+
+LAYOUTS = {"inner": (1, 50), "outer": (80, 1), "near": (2, 100), "far": (160, 2)}
+"""The strides of a column and between columns."""
+
+
+@DTYPES
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_columns_by_their_layout(rng: np.random.Generator, dtype: str, layout: str) -> None:
+    lanes, paired = LANES[dtype], dtype == "bfloat16"
+    stride, column_stride = LAYOUTS[layout]
+    for size in (3, 21, 40):
+        for first, columns, last in [(0, 3, 3), (0, 13, 13), (5, 37, 36), (32, 75, 75)]:
+            taken = last - first
+            reach = 1 + size * stride + columns * column_stride
+            array = random_elements(rng, reach, dtype)
+            x, computed = kernel_array(array)
+            totals = np.empty(taken, computed)
+            memory = buffer(4, taken, computed), buffer(6, taken, computed)
+            width = (0,) * lanes
+            sum_columns(
+                totals, x, 1, stride, column_stride, size, first, columns, width, paired, *memory
+            )
+            exact, r = fractions(array), rounding(computed)
+            expected = [
+                orders.column(
+                    [exact[1 + j * column_stride + i * stride] for i in range(size)],
+                    r,
+                    j,
+                    columns,
+                    layout,
+                    lanes,
+                    paired,
+                )
+                for j in range(first, last)
+            ]
+            check_bits(totals, floats(expected, computed), (size, first, columns, last))
+
+
+def pairwise(terms: list[Fraction], r: orders.Round) -> Fraction:
+    if len(terms) <= 1:
+        return sum(terms, Fraction(0))
+    half = len(terms) // 2
+    return r(pairwise(terms[:half], r) + pairwise(terms[half:], r))
+
+
+@pytest.mark.parametrize("wrong", [orders.add_all, orders.cascade, pairwise, orders.halved])
+def test_another_order_gives_other_bits(
+    rng: np.random.Generator, wrong: Callable[..., Fraction]
+) -> None:
+    found = []
+    for _ in range(20):
+        array = random_elements(rng, 90, "float32")
+        x, _ = kernel_array(array)
+        totals = np.empty(1, np.float32)
+        sum_interleaved(totals, x, 0, 1, 90, 90, buffer(4, 1, "float32"), buffer(6, 1, "float32"))
+        expected = wrong(fractions(array), rounding("float32"))
+        found.append(mismatch(totals, floats([expected], "float32")))
+    assert any(found)
+
+
+# --- halving -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_halving(rng: np.random.Generator, dtype: str) -> None:
+    r = rounding(dtype)
+    for size in (*range(1, 20), 31, 47, 64, 97):
+        array = random_elements(rng, size * 3, dtype)
+        stored, computed = kernel_array(array)
+        terms = array.astype(computed).reshape(size, 3)
+        exact = fractions(array)
+        halve(terms, stored)
+        expected = [orders.halved(exact[j::3], r) for j in range(3)]
+        check_bits(terms[0], floats(expected, computed), size)
+
+
+def test_a_single_element_is_added_to_itself() -> None:
+    terms = np.array([[3.0]])
+    halve(terms, terms)
+    assert terms[0, 0] == 6
+
+
+# --- the descriptions ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_fractions_round_as_numbers_do(rng: np.random.Generator, dtype: str) -> None:
+    values = np.ldexp(rng.uniform(-1, 1, 3000), rng.integers(-30, 15, 3000))
+    assert fractions(values.astype(dtype)) == [
+        round_to(Fraction(value), dtype) for value in values.tolist()
+    ]
+
+
+def test_ties_round_to_even() -> None:
+    ties = [Fraction(2 * k + 1, 2) * Fraction(2) ** -24 for k in range(-5, 5)]
+    rounded = [round_to(tie, "float16") * 2**24 for tie in ties]
+    assert rounded == [-4, -4, -2, -2, 0, 0, 2, 2, 4, 4]
+
+
+def test_rounding_to_bfloat16_is_to_the_nearest(rng: np.random.Generator) -> None:
+    for value in rng.uniform(-4, 4, 500).tolist():
+        nearest = round_to(Fraction(value), "bfloat16")
+        digits = 8 - math.frexp(value)[1]
+        assert nearest == Fraction(round(Fraction(value) * 2**digits), 2**digits)
