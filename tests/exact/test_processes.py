@@ -1,0 +1,226 @@
+"""Threads, forks and fresh processes: the same bits, and code that is compiled but once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import portnorm
+from portnorm.exact import mindspore_cpu, parallel, torch_cpu
+from tests.exact.encodings import Array, check_bits, mismatch
+from tests.exact.random_cases import random_values
+from tests.imports.blocked import start_python
+
+# --- cores and threads ---------------------------------------------------------------------------
+
+LARGE_CASES = {
+    "rows": ((1200, 1024), "float32", 1),
+    "columns": ((1200, 1024), "float32", 0),
+    "one vector": ((1 << 21,), "float32", 0),
+    "all dims": ((1024, 1100), "float64", None),
+    "middle": ((24, 220, 220), "bfloat16", 1),
+    "half": ((1100, 1000), "float16", 1),
+}
+
+
+def large_results(rng: np.random.Generator, name: str) -> list[Array]:
+    shape, dtype, dim = LARGE_CASES[name]
+    count = int(np.prod(shape))
+    x, g = (random_values(rng, count, dtype).reshape(shape) for _ in range(2))
+    found = [torch_cpu.normalize(x, 2.0, dim), torch_cpu.normalize_vjp(x, g, 2.0, dim)]
+    if dtype != "bfloat16" and dim is not None:
+        y = mindspore_cpu.l2_normalize(x, dim)
+        found.append(y)
+        if dim == 1:
+            found.append(mindspore_cpu.l2_normalize_vjp(x, y, g, dim))
+    return found
+
+
+def with_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(parallel, "cores", lambda: count)
+    parallel._pool.cache_clear()
+
+
+@pytest.mark.parametrize("name", LARGE_CASES)
+def test_several_cores_give_the_bits_of_one(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, name: str
+) -> None:
+    seed = int(rng.integers(2**32))
+    submitted: list[object] = []
+    submit = parallel._submit
+    monkeypatch.setattr(parallel, "_submit", lambda *a: (submitted.append(a), submit(*a))[1])
+    with_cores(monkeypatch, 1)
+    expected = large_results(np.random.default_rng(seed), name)
+    assert submitted == []
+    with_cores(monkeypatch, 4)
+    found = large_results(np.random.default_rng(seed), name)
+    assert submitted
+    for one, other in zip(found, expected, strict=True):
+        check_bits(one, other)
+    parallel._pool.cache_clear()
+
+
+def small_calls(rng: np.random.Generator) -> list[tuple[Any, ...]]:
+    """Return calls of all functions, of which some are large enough for several cores."""
+    calls: list[tuple[Any, ...]] = []
+    for dtype in ("float16", "bfloat16", "float32", "float64"):
+        for shape in ((7, 33), (64, 20), (1100, 1000)):
+            x, g = (random_values(rng, int(np.prod(shape)), dtype).reshape(shape) for _ in "xg")
+            calls += [(torch_cpu.normalize, x, 2.0, dim) for dim in (0, 1)]
+            if x.size < 1 << 20 or dtype == "float32":
+                calls.append((torch_cpu.normalize_vjp, x, g, 1.0, 1))
+            if dtype != "bfloat16":
+                calls.append((mindspore_cpu.l2_normalize, x, 1))
+    return calls
+
+
+def test_concurrent_calls_give_the_bits_that_single_ones_do(rng: np.random.Generator) -> None:
+    calls = small_calls(rng)
+    expected = [function(*arguments) for function, *arguments in calls]
+
+    def wrong_ones(worker: int) -> int:
+        order = np.random.default_rng(worker).permutation(len(calls))
+        return sum(
+            mismatch(calls[k][0](*calls[k][1:]), expected[k]) != "" for k in [*order, *order]
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(wrong_ones, range(8))) == [0] * 8
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_after_a_fork_gives_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    with_cores(monkeypatch, 2)
+    x = random_values(rng, 1 << 21, "float32").reshape(2048, 1024)
+    expected = torch_cpu.normalize(x)
+    pool = parallel._pool(os.getpid())
+    assert pool._threads  # the parent has threads, which a child does not inherit
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            wrong = mismatch(torch_cpu.normalize(x), expected)
+            own = parallel._pool(os.getpid())
+            status = 0 if not wrong and own is not pool and own._threads else 2
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    check_bits(torch_cpu.normalize(x), expected)
+    parallel._pool.cache_clear()
+
+
+# --- the cache of compiled code ------------------------------------------------------------------
+
+CALL = """
+import json, sys
+import numpy as np
+from portnorm.exact import torch_cpu
+from portnorm.exact import torch_kernels
+
+x = np.array([[3, 4], [1, 1]], np.float32)
+y = torch_cpu.normalize(x)
+stats = torch_kernels.divide_by_norms.stats
+loaded, compiled = sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
+signatures = len(torch_kernels.divide_by_norms.signatures)
+json.dump([y.tolist(), loaded, compiled, signatures, torch_cpu.__file__], sys.stdout)
+"""
+NORMALIZED = np.array([[0.6, 0.8], [0.5**0.5, 0.5**0.5]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package that has been used once."""
+    folder = tmp_path_factory.mktemp("installation")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(portnorm.__file__).parent, folder / "portnorm", ignore=ignored)
+    first = use(folder)
+    assert (first["loaded"], first["compiled"]) == (0, 1)
+    return folder
+
+
+def use(folder: Path, before: str = "", environment: dict[str, str] | None = None) -> Any:
+    """Normalize in a fresh process, with the package in a folder; return what it did."""
+    start = f"import sys; sys.path.insert(0, {str(folder)!r})\n"
+    variables = {"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": "", **(environment or {})}
+    result = start_python(start + before + CALL, environment=variables, folder=folder)
+    assert result.returncode == 0, result.stderr
+    y, loaded, compiled, signatures, file = json.loads(result.stdout)
+    assert Path(file).is_relative_to(folder)
+    check_bits(np.array(y, np.float32), NORMALIZED)
+    return {
+        "loaded": loaded,
+        "compiled": compiled,
+        "signatures": signatures,
+        "stderr": result.stderr,
+    }
+
+
+def test_a_fresh_process_loads_what_another_one_compiled(installation: Path) -> None:
+    again = use(installation)
+    assert (again["loaded"], again["compiled"]) == (1, 0)
+
+
+def test_compiled_code_is_not_used_after_another_file_has_changed(installation: Path) -> None:
+    assert use(installation)["compiled"] == 0
+    with (installation / "portnorm" / "exact" / "ieee.py").open("a") as file:
+        file.write("\n# changed\n")
+    assert use(installation)["compiled"] == 1
+
+
+EVERY_FUNCTION = """
+import numpy as np
+from portnorm.exact import mindspore_cpu, torch_cpu, torch_kernels
+
+x = np.array([[3, 4], [1, 1]], np.float32)
+y = torch_cpu.normalize(x)
+torch_cpu.normalize_vjp(x, x)
+mindspore_cpu.l2_normalize_vjp(x, mindspore_cpu.l2_normalize(x), x)
+kernels = {
+    id(kernel): kernel
+    for module in (torch_kernels, mindspore_cpu)
+    for kernel in vars(module).values()
+    if hasattr(kernel, "stats") and kernel.stats.cache_path and kernel.signatures
+}
+print(len(kernels), sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels.values()))
+"""
+
+
+def test_a_fresh_process_compiles_nothing_that_this_one_has_used() -> None:
+    x = np.array([[3, 4], [1, 1]], np.float32)
+    torch_cpu.normalize_vjp(x, torch_cpu.normalize(x))
+    mindspore_cpu.l2_normalize_vjp(x, mindspore_cpu.l2_normalize(x), x)
+    result = start_python(EVERY_FUNCTION)
+    assert result.returncode == 0, result.stderr
+    kernels, compiled = map(int, result.stdout.split())
+    assert kernels >= 7
+    assert compiled == 0
+
+
+NO_FOLDER = """
+from numba.core import caching
+for locator in caching.CacheImpl._locator_classes:
+    locator.ensure_cache_path = lambda self: (_ for _ in ()).throw(OSError("read-only"))
+"""
+
+
+def test_an_installation_that_cannot_be_written_works(installation: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "read-only"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(installation, copy, ignore=ignored)
+    used = use(copy, NO_FOLDER)
+    assert used["signatures"] == 1
+    assert used["loaded"] == 0
+    assert list(copy.rglob("*.nbi")) == []
+    assert list(installation.rglob("*.nbi"))
+    assert used["stderr"] == ""
