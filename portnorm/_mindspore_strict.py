@@ -1,5 +1,7 @@
 """parity="strict" on MindSpore tensors: values go to `portnorm.exact`, and bits come back.
 
+parity="semantic" comes here for large tensors in PyNative.
+
 In PyNative, where no gradient is recorded, a tensor is handed over as a NumPy array that shares
 its memory, and so is the result. Everywhere else an operator `ops.Custom` does it, which MindSpore
 calls back in PyNative and in graphs, and differentiates by its `bprop`.
@@ -12,7 +14,10 @@ gradients and cotangents are contiguous.
 from __future__ import annotations
 
 import functools
+import math
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 import mindspore
@@ -20,7 +25,7 @@ import numpy as np
 from mindspore import Tensor, ops
 
 from portnorm.errors import StrictParityError
-from portnorm.options import get_options
+from portnorm.reference import MindSporeReference, TorchReference
 from portnorm.semantics import NormalizeArguments, Shape
 
 try:
@@ -66,7 +71,13 @@ class Outfit(NamedTuple):
 # --- plans ---------------------------------------------------------------------------------------
 
 
-def normalize_bits(shape: Shape, dtype: str, dim: Any, arguments: NormalizeArguments) -> Bits:
+def normalize_bits(
+    shape: Shape,
+    dtype: str,
+    dim: Any,
+    arguments: NormalizeArguments,
+    reference: TorchReference,
+) -> Bits:
     """Return what gives torch's bits.
 
     Raises:
@@ -77,7 +88,6 @@ def normalize_bits(shape: Shape, dtype: str, dim: Any, arguments: NormalizeArgum
             f"parity='strict' cannot promise the bits of {dtype}: only those of float16, "
             "bfloat16, float32 and float64 are known. Use parity='semantic'."
         )
-    reference = get_options().torch_reference
     _ = reference.rules
     from portnorm.exact import torch_cpu
 
@@ -91,13 +101,12 @@ def normalize_bits(shape: Shape, dtype: str, dim: Any, arguments: NormalizeArgum
     return Bits(torch_cpu.normalize, torch_cpu.normalize_vjp, False, given)
 
 
-def l2_normalize_bits(axis: int, epsilon: float) -> Bits:
+def l2_normalize_bits(axis: int, epsilon: float, reference: MindSporeReference) -> Bits:
     """Return what gives MindSpore's bits.
 
     Raises:
         StrictParityError: they cannot be promised.
     """
-    reference = get_options().mindspore_reference
     _ = reference.rules
     from portnorm.exact import mindspore_cpu
 
@@ -119,6 +128,22 @@ def check_shape(shape: Shape | None) -> None:
         )
 
 
+def check_no_export() -> None:
+    """Refuse to be written to a file: what is called back lives in this process alone."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_code.co_name == "export" and _is_of_mindspore(frame):
+            raise StrictParityError(
+                "parity='strict' cannot be exported: its arithmetic is not in the graph. Export "
+                "with parity='semantic'."
+            )
+        frame = frame.f_back
+
+
+def _is_of_mindspore(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "mindspore"
+
+
 def _one_nan(value: float) -> float:
     """Keys of a cache find the same NaN only."""
     return value if value == value else np.nan
@@ -129,15 +154,39 @@ def _one_nan(value: float) -> float:
 
 def apply(x: Tensor, bits: Bits) -> Tensor:
     """Return the result for a tensor in PyNative."""
-    halves = x.dtype == mindspore.bfloat16
     strides = None if x.is_contiguous() else tuple(x.stride())
-    if x.size and _pynative_executor.requires_grad():
-        return operate(x, *operation(bits, x.shape, halves, strides))
+    if x.size and records_gradient():
+        return operate(x, *operation(bits, x.shape, x.dtype == mindspore.bfloat16, strides))
+    return _apply(x, bits, strides)
+
+
+def apply_contiguous(x: Tensor, bits: Bits) -> Tensor:
+    """Return the result for a tensor in PyNative, without a gradient, as if it were contiguous."""
+    return _apply(x, bits, None)
+
+
+def _apply(x: Tensor, bits: Bits, strides: tuple[int, ...] | None) -> Tensor:
+    halves = x.dtype == mindspore.bfloat16
     outfit = Outfit(False, halves, strides)
     held = x.astype(mindspore.float32) if halves else x
     result = _dressed(bits.forward(_undressed(held.asnumpy(), outfit), *bits.arguments), outfit)
     tensor = _tensor_from(result)
     return tensor.astype(x.dtype) if halves else tensor
+
+
+def records_gradient() -> bool:
+    """Return whether what is computed now may be differentiated."""
+    return bool(_pynative_executor.requires_grad())
+
+
+def bound_of_norms(x: Tensor, size: int) -> float:
+    """Return what no norm over `size` elements exceeds; not finite where there is a NaN."""
+    array = x.asnumpy().reshape(-1)
+    if array.dtype == np.float16:  # as integers, which NumPy compares faster
+        largest = (array.view(np.int16) & np.int16(0x7FFF)).max().view(np.float16)
+        return float(largest) * math.sqrt(size)
+    with np.errstate(all="ignore"):
+        return math.sqrt(np.dot(array, array))
 
 
 # --- as an operator ------------------------------------------------------------------------------

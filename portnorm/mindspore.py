@@ -36,6 +36,7 @@ from portnorm.errors import (
     warn_at_user_line,
 )
 from portnorm.options import Parity, get_options, resolve_parity
+from portnorm.reference import MindSporeReference, TorchReference
 
 try:
     from mindspore.graph.api import _pynative_executor
@@ -53,7 +54,9 @@ Plan = tuple[Any, ...]
 """(method, dims, floor, accumulator, nan_takes_floor, norm), all constants.
 
 For parity="strict" it is ("strict", what `strict.apply` takes) in PyNative and ("operator", what
-`strict.operate` takes) in a graph. Otherwise:
+`strict.operate` takes) in a graph. For a large tensor in PyNative it is ("large", bits, size, limit,
+plan): bits for the exact arithmetic where norms of so many elements are below the limit, and the
+plan for all else. Otherwise:
 
 method: "empty", "nan", "native", "squares" (p = 2, in a type that holds every square),
     "norm" or "complex".
@@ -114,7 +117,8 @@ def normalize(
         NativeParityError: parity is "native", and L2Normalize cannot do this.
         StrictParityError: parity is "strict", and the bits cannot be promised: of a complex
             tensor, of a gradient at another p than 0, 1, 2, inf and -inf, of a second gradient, in
-            a graph of unknown shapes, or of a build that was never compared.
+            a graph that is exported or whose shapes are unknown, or of a build that was never
+            compared.
 
     >>> from mindspore import Tensor
     >>> print(normalize(Tensor([[3.0, 4.0]])))
@@ -160,7 +164,8 @@ def l2_normalize(
         RuntimeError, TypeError, ValueError: what L2Normalize raises for the same arguments.
         NativeParityError: parity is "native", and the host might use another epsilon.
         StrictParityError: parity is "strict", and the bits cannot be promised: of a second
-            gradient, in a graph of unknown shapes, or of a build that was never compared.
+            gradient, in a graph that is exported or whose shapes are unknown, or of a build that
+            was never compared.
 
     >>> from mindspore import Tensor
     >>> print(l2_normalize(Tensor([3.0, 4.0])))
@@ -270,12 +275,13 @@ def _plan_normalize(
     if arguments.p != 2:
         _flag_p(arguments.p, level)
     if level == "strict":
-        bits = strict.normalize_bits(shape, name, dim, arguments)
+        bits = strict.normalize_bits(shape, name, dim, arguments, get_options().torch_reference)
         return _strict_plan(bits, shape, name, compiling)
     if level == "native":
         axis, epsilon = _native_arguments(shape, name, arguments)
         return _native_plan(axis, epsilon)
-    return _semantic_plan(semantics.NORMALIZE, dtype, shape, *arguments, _target())
+    given = semantics.NORMALIZE, dtype, shape, *arguments, _target()
+    return _semantic_plan(*given) if compiling else _plan_of_known_shape(*given)
 
 
 @ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
@@ -296,15 +302,17 @@ def _plan_l2_normalize(
     axis = semantics.check_l2_normalize_input(shape, name, axis)
     rounded = semantics.round_epsilon(epsilon, name)
     if level == "strict":
-        bits = strict.l2_normalize_bits(axis, epsilon)
+        bits = strict.l2_normalize_bits(axis, epsilon, get_options().mindspore_reference)
         return _strict_plan(bits, shape, name, compiling)
     if level == "native":
         return _native_plan(axis, epsilon)
-    return _semantic_plan(semantics.L2NORMALIZE, dtype, shape, 2.0, (axis,), rounded, _target())
+    given = semantics.L2NORMALIZE, dtype, shape, 2.0, (axis,), rounded, _target()
+    return _semantic_plan(*given) if compiling else _plan_of_known_shape(*given)
 
 
 def _strict_plan(bits: strict.Bits, shape: semantics.Shape, dtype: str, compiling: bool) -> Plan:
     if compiling:
+        strict.check_no_export()
         return "operator", *strict.operation(bits, shape, dtype == "bfloat16")
     return "strict", bits
 
@@ -339,6 +347,52 @@ def _semantic_plan(
     power, root = Tensor(p, accumulator), Tensor(1 / p if p else math.inf, accumulator)
     norm = _order(p), dims, power, root, scaled, split
     return method, dims, floor, accumulator, nan_takes_floor, norm
+
+
+@functools.lru_cache(maxsize=256)
+def _plan_of_known_shape(
+    function: semantics.Function,
+    dtype: Any,
+    shape: tuple[int, ...],
+    p: float,
+    dims: tuple[int, ...],
+    eps: float,
+    target: str,
+) -> Plan:
+    """For a large tensor on a CPU, call in the exact arithmetic, which is several times as fast."""
+    plan = _semantic_plan(function, dtype, shape, p, dims, eps, target)
+    name = _name(dtype)
+    if math.prod(shape) < _LARGE or target != "CPU" or p != 2 or name not in _HELD:
+        return plan
+    size = math.prod(shape[d] for d in dims)
+    largest, smallest_floor = _HELD[name]
+    if not smallest_floor <= function.floor(max(eps, 0)) < math.inf:
+        return plan
+    arguments = semantics.NormalizeArguments(p, dims, eps)
+    if function is semantics.L2NORMALIZE and name == "float16":
+        # Its own sum rounds to float16; torch's does not, and is as good for this many terms.
+        if size > _LONGEST_IN_FLOAT16:
+            return plan
+        arguments = arguments._replace(eps=math.sqrt(eps))
+    elif function is semantics.L2NORMALIZE:
+        bits = strict.l2_normalize_bits(dims[0], eps, MindSporeReference())
+        return "large", bits, size, largest, plan
+    bits = strict.normalize_bits(shape, name, dims, arguments, TorchReference())
+    return "large", bits, size, largest, plan
+
+
+_LARGE = 1 << 18
+"""Elements from which on a tensor is worth a look at its magnitudes."""
+
+_LONGEST_IN_FLOAT16 = 8192
+"""float32 sums of so many squares are good to a step of float16."""
+
+_HELD = {
+    "float16": (2.0**15, 0.0),
+    "float32": (2.0**63, 1e-13),
+    "float64": (2.0**511, 1e-100),
+}
+"""By dtype: a norm that the exact arithmetic holds, and a floor above which no underflow shows."""
 
 
 def _order(p: float) -> str:
@@ -463,6 +517,8 @@ def _divide(x: Tensor, plan: Plan) -> Tensor:
         return strict.apply(x, plan[1])
     if plan[0] == "operator":
         return strict.operate(x, plan[1], plan[2], plan[3])
+    if plan[0] == "large":
+        return _divide_large(x, plan[1], plan[2], plan[3], plan[4])
     method, dims, floor, accumulator, nan_takes_floor, norm = plan
     if method == "empty":
         return x * 1
@@ -587,6 +643,12 @@ def _smallest_normal(dtype: Any) -> Tensor:
 
 
 # --- PyNative only, or refused while compiling --------------------------------------------------
+
+
+def _divide_large(x: Tensor, bits: strict.Bits, size: int, limit: float, plan: Plan) -> Tensor:
+    if strict.records_gradient() or not strict.bound_of_norms(x, size) < limit:
+        return _divide(x, plan)
+    return strict.apply_contiguous(x, bits)
 
 
 @ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
