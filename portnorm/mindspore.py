@@ -54,9 +54,9 @@ Plan = tuple[Any, ...]
 """(method, dims, floor, accumulator, nan_takes_floor, norm), all constants.
 
 For parity="strict" it is ("strict", what `strict.apply` takes) in PyNative and ("operator", what
-`strict.operate` takes) in a graph. For a large tensor in PyNative it is ("large", bits, size, limit,
-plan): bits for the exact arithmetic where norms of so many elements are below the limit, and the
-plan for all else. Otherwise:
+`strict.operate` takes) in a graph. For a large tensor in PyNative it is ("large", bits, size,
+limit, plan): bits for the exact arithmetic where norms of so many elements are below the limit,
+and the plan for all else. Otherwise:
 
 method: "empty", "nan", "native", "squares" (p = 2, in a type that holds every square),
     "norm" or "complex".
