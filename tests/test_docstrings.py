@@ -40,10 +40,17 @@ def test_the_examples_of_a_module_run(name: str) -> None:
     assert run_examples(import_or_skip(name)).failed == 0
 
 
-@pytest.mark.parametrize("name", ["portnorm.torch", "portnorm.mindspore", "portnorm.options"])
+FUNCTIONS = {
+    "portnorm.options": ["get_options", "set_options"],
+    "portnorm.exact.torch_cpu": ["normalize", "normalize_vjp"],
+    "portnorm.exact.mindspore_cpu": ["l2_normalize", "l2_normalize_vjp"],
+}
+
+
+@pytest.mark.parametrize("name", ["portnorm.torch", "portnorm.mindspore", *FUNCTIONS])
 def test_every_public_function_and_class_has_an_example(name: str) -> None:
     module = import_or_skip(name)
-    public = getattr(module, "__all__", ["get_options", "set_options"])
+    public = FUNCTIONS.get(name) or module.__all__
     found = {test.name for test in doctest.DocTestFinder().find(module) if test.examples}
     assert found >= {f"{name}.{public_name}" for public_name in public}
 
