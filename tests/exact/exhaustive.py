@@ -71,10 +71,8 @@ def with_torch(x: Array, block: int) -> Compared:
 
 
 def with_mindspore(x: Array, block: int) -> Compared:
-    import mindspore
     from mindspore import Tensor, ops
 
-    mindspore.set_context(pynative_synchronize=True)
     native = ops.L2Normalize(1, EPSILON)(Tensor(x)).asnumpy()
     found = mindspore_cpu.l2_normalize(x, 1, EPSILON, MindSporeReference.current())
     if x.dtype == np.float32:
