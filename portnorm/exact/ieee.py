@@ -216,6 +216,14 @@ def enter_default_environment() -> int:
     return 0
 
 
+def after_entering(value: float) -> float:
+    """Return a float64 that is not computed with before the environment is entered.
+
+    A compiler sees no reason not to round an argument of a kernel before that.
+    """
+    return value
+
+
 def leave_default_environment(previous: int) -> None:
     """Put the environment back."""
 
@@ -279,6 +287,23 @@ def _leave(typing_context: Any, previous: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _after_entering(typing_context: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if not (_X86 or _ARM):
+            return arguments[0]
+        kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
+        register = "=x,0" if _X86 else "=w,0"
+        return builder.call(ir.InlineAsm(kind, "", f"{register},~{{memory}}", True), arguments)
+
+    return types.float64(types.float64), generate
+
+
+@overload(after_entering, strict=False)  # type: ignore[untyped-decorator]
+def _compile_after_entering(value: Any) -> Callable[..., Any]:
+    return lambda value: _after_entering(value)
 
 
 @overload(enter_default_environment, strict=False)  # type: ignore[untyped-decorator]

@@ -27,6 +27,7 @@ from portnorm.exact.arrays import Array, memory
 from portnorm.exact.compilation import inlined, kernel
 from portnorm.exact.ieee import (
     accumulators,
+    after_entering,
     enter_default_environment,
     flushed,
     fused_multiply_add,
@@ -64,7 +65,7 @@ def divide_by_roots(
     """Normalize blocks of columns. Operands: x, nothing, y."""
     previous = enter_default_environment()
     rows = accumulators(x, 10, max(block, ROW))
-    floor = rows.dtype.type(epsilon)
+    floor = rows.dtype.type(after_entering(epsilon))
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
     while unit < units:
@@ -83,8 +84,10 @@ def divide_by_roots(
 @kernel
 def flush(y: Any, x: Any) -> None:
     """Take quotients, and the quotients of numerators, that are subnormal for 0."""
+    previous = enter_default_environment()
     for i in range(len(y)):
         y[i] = flushed(y[i], y) if flushed(x[i], x) != 0 else y[i] * np.float32(0)
+    leave_default_environment(previous)
 
 
 @inlined
@@ -126,7 +129,7 @@ def fill_gradient(
     size, stride, column_stride = reduced[0, 0], reduced[0, 1], kept[0, 1]
     rows = accumulators(x, 5, block)
     terms = accumulators(x, size, block)
-    floor = rows.dtype.type(epsilon)
+    floor = rows.dtype.type(after_entering(epsilon))
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
     while unit < units:

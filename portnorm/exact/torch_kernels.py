@@ -15,6 +15,7 @@ import numpy as np
 from portnorm.exact.compilation import inlined, kernel
 from portnorm.exact.ieee import (
     accumulators,
+    after_entering,
     enter_default_environment,
     leave_default_environment,
     narrow,
@@ -204,7 +205,7 @@ def divide_by_norms(
     """Normalize blocks of columns, each while it is in the cache. Operands: x, norms, y."""
     previous = enter_default_environment()
     rows = accumulators(x, 10, max(block, ROW))
-    floor = rows.dtype.type(eps)
+    floor = rows.dtype.type(after_entering(eps))
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
     while unit < units:
@@ -226,7 +227,7 @@ def divide_elements(
     """Divide by norms that are known. Operands: x, norms, y."""
     previous = enter_default_environment()
     rows = accumulators(x, 1, block)
-    floor = rows.dtype.type(eps)
+    floor = rows.dtype.type(after_entering(eps))
     size, stride, norm_stride, y_stride = table[0, 0], table[0, 1], table[0, 2], table[0, 3]
     blocks = (size + block - 1) // block
     unit = take(queue)
@@ -295,7 +296,7 @@ def fill_weighted(
     """Write the summands of the divisor's cotangent. Operands: x, g, norms, weighted."""
     previous = enter_default_environment()
     rows = accumulators(x, 5, block)
-    floor = rows.dtype.type(eps)
+    floor = rows.dtype.type(after_entering(eps))
     blocks = (table[0, 0] + block - 1) // block
     unit = take(queue)
     while unit < units:
@@ -456,19 +457,23 @@ def fill_sums_of_several_dims(
 @kernel
 def copy_to_sums(sums: Any, weighted: Any, table: Any, from_zero: bool) -> None:
     """Take each summand for a sum, where nothing is summed. Operands: weighted, sums."""
+    previous = enter_default_environment()
     for index in range(count(table, 0)):
         value = widen(weighted[offset(index, table, 0, 1)])
         sums[offset(index, table, 0, 2)] = 0 + value if from_zero else value
+    leave_default_environment(previous)
 
 
 @kernel
 def count_ties(ties: Any, x: Any, norms: Any, table: Any) -> None:
     """Count the elements that are as large as the norm. Operands: x, norms."""
+    previous = enter_default_environment()
     for index in range(count(table, 0)):
         size = abs(widen(x[offset(index, table, 0, 1)]))
         at = offset(index, table, 0, 2)
         if size == norms[at] or size != size:
             ties[at] += 1
+    leave_default_environment(previous)
 
 
 @kernel
@@ -477,7 +482,7 @@ def finish_sums(
 ) -> None:
     """Let no gradient through below the floor; share it among ties where there are counts."""
     previous = enter_default_environment()
-    floor = norms.dtype.type(eps)
+    floor = norms.dtype.type(after_entering(eps))
     for k in range(len(sums)):
         above = norms[k] >= floor if passes_at_floor else norms[k] > floor
         if not above:
@@ -537,7 +542,7 @@ def fill_gradient(
     """Write the gradient. Operands: x, g, norms and sums, gradient."""
     previous = enter_default_environment()
     rows = accumulators(x, 6, block)
-    floor = rows.dtype.type(eps)
+    floor = rows.dtype.type(after_entering(eps))
     blocks = (table[0, 0] + block - 1) // block
     unit = take(queue)
     while unit < units:
