@@ -57,7 +57,10 @@ def powers(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
     for dtype in STORAGE:
         for p in (3.0, 0.5, -1.5):
             case = random_case(rng, dtype, orders=(p,), elements=150)
-            yield f"power {case}", torch_cpu.normalize(case.x, *case.arguments)
+            try:
+                yield f"power {case}", torch_cpu.normalize(case.x, *case.arguments)
+            except RuntimeError as error:
+                yield f"{error!r} {case}", np.zeros(0, np.float32)
 
 
 def mindspore_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:

@@ -239,6 +239,7 @@ def small_and_large(rng: np.random.Generator, dtype: str) -> Array:
     row = rng.integers(low // 2, 3, (40, 1))
     values = np.ldexp(rng.uniform(-1, 1, (40, 33)), np.minimum(row + rng.integers(low, 3), 2))
     values[::2] = np.ldexp(rng.uniform(-1, 1, (20, 33)), rng.integers(low, 3, (20, 33)))
+    values[1::4] = np.ldexp(rng.uniform(-1, 1, (10, 33)), low + 6)  # nothing else in these rows
     return converted(values, dtype)
 
 
