@@ -27,9 +27,9 @@ import numpy as np
 
 from portnorm.exact import mindspore_cpu, torch_cpu
 from portnorm.reference import MindSporeReference, TorchReference
-from tests.exact.encodings import Array, mismatch
 from tests.exact.live_torch import forward, gradient
 from tests.exact.random_cases import EXACT_ORDERS, Case, Layout
+from tests.exact.same_encoding import Array, mismatch
 
 BLOCK = 1 << 22
 BLOCKS = (1 << 32) // BLOCK

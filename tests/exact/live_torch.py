@@ -8,8 +8,8 @@ import numpy as np
 
 from portnorm.exact import torch_cpu
 from portnorm.reference import TorchReference
-from tests.exact.encodings import Array, mismatch
 from tests.exact.random_cases import Case, Layout
+from tests.exact.same_encoding import Array, mismatch
 
 
 def to_tensor(torch: Any, buffer: Array, layout: Layout) -> Any:

@@ -10,8 +10,8 @@ import numpy as np
 
 from portnorm.exact import mindspore_cpu, torch_cpu
 from portnorm.reference import MindSporeReference, TorchReference
-from tests.exact.encodings import Array, words
 from tests.exact.random_cases import STORAGE, random_case, random_values
+from tests.exact.same_encoding import Array, words
 
 TORCH = (
     TorchReference("2.13.0"),

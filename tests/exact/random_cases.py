@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tests.exact.encodings import Array
+from tests.exact.same_encoding import Array
 
 STORAGE = {"float16": "e", "bfloat16": "H", "float32": "f", "float64": "d"}
 """The NumPy dtype that holds each dtype."""

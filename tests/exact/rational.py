@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from portnorm.exact.arrays import memory
-from tests.exact.encodings import Array
+from tests.exact.same_encoding import Array
 
 _DIGITS = {"float16": (11, -24), "bfloat16": (8, -133), "float32": (24, -149)}
 _DIGITS |= {"float64": (53, -1074)}

@@ -12,8 +12,8 @@ import pytest
 from portnorm.errors import StrictParityError
 from portnorm.exact import mindspore_cpu, parallel, torch_cpu
 from portnorm.exact.iteration import is_dense
-from tests.exact.encodings import Array, check_bits
 from tests.exact.random_cases import STORAGE, random_case, random_values
+from tests.exact.same_encoding import Array, check_bits
 
 DTYPES = pytest.mark.parametrize("dtype", STORAGE)
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from portnorm.exact import mindspore_cpu, torch_cpu
 from portnorm.reference import TorchReference
-from tests.exact.encodings import Array, check_bits, mismatch
 from tests.exact.random_cases import EXACT_ORDERS, STORAGE, converted
+from tests.exact.same_encoding import Array, check_bits, mismatch
 
 PLAIN = TorchReference("2.13.0", "default")
 """A build in which nothing is fused."""

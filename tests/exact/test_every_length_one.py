@@ -11,9 +11,9 @@ import pytest
 from portnorm.exact import torch_cpu
 from portnorm.reference import TorchReference
 from tests.exact import exhaustive
-from tests.exact.encodings import Array, check_bits, mismatch
 from tests.exact.live_torch import forward, gradient
 from tests.exact.random_cases import EXACT_ORDERS, STORAGE, Case, Layout
+from tests.exact.same_encoding import Array, check_bits, mismatch
 
 EVERY = np.arange(1 << 16).astype(np.uint16)
 DTYPES = pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

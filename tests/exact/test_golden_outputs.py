@@ -15,7 +15,7 @@ import pytest
 from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu
 from portnorm.reference import TorchReference
-from tests.exact.encodings import Array
+from tests.exact.same_encoding import Array
 from tests.golden import recipe
 
 GOLDEN = Path(recipe.HERE)

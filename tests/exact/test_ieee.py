@@ -16,9 +16,9 @@ import pytest
 from portnorm.exact import mindspore_cpu, torch_cpu
 from portnorm.exact.compilation import inlined
 from portnorm.exact.ieee import fused_multiply_add, narrow, widen
-from tests.exact.encodings import Array, check_bits, mismatch
 from tests.exact.random_cases import converted, random_values
 from tests.exact.rational import round_to
+from tests.exact.same_encoding import Array, check_bits, mismatch
 
 # --- fused multiply-add --------------------------------------------------------------------------
 

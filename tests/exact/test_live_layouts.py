@@ -7,7 +7,7 @@ import numpy as np
 from portnorm import TorchReference
 from portnorm.exact import torch_cpu
 from tests.conftest import needs_torch
-from tests.exact.encodings import check_bits
+from tests.exact.same_encoding import check_bits
 
 
 @needs_torch

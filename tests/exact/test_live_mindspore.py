@@ -18,8 +18,8 @@ import pytest
 from portnorm.exact import mindspore_cpu
 from portnorm.exact.ieee import flushed
 from portnorm.reference import MindSporeReference
-from tests.exact.encodings import Array, mismatch
 from tests.exact.random_cases import random_values
+from tests.exact.same_encoding import Array, mismatch
 
 DTYPES = pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 EPSILONS = (1e-4, 1e-4, 0.5, 2.0, 1e-2, 1e-12)

@@ -14,8 +14,8 @@ import pytest
 
 import portnorm
 from portnorm.exact import mindspore_cpu, parallel, torch_cpu
-from tests.exact.encodings import Array, check_bits, mismatch
 from tests.exact.random_cases import random_values
+from tests.exact.same_encoding import Array, check_bits, mismatch
 from tests.imports.blocked import start_python
 
 # --- cores and threads ---------------------------------------------------------------------------

@@ -28,9 +28,9 @@ from portnorm.exact.reduction import (
     sum_squares_in_lanes,
 )
 from tests.exact import orders
-from tests.exact.encodings import Array, check_bits, mismatch
 from tests.exact.random_cases import converted
 from tests.exact.rational import buffer, floats, fractions, kernel_array, round_to
+from tests.exact.same_encoding import Array, check_bits, mismatch
 
 LANES = {"float32": 8, "float64": 4, "bfloat16": 8}
 DTYPES = pytest.mark.parametrize("dtype", LANES)
