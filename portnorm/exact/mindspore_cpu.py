@@ -34,7 +34,7 @@ from portnorm.exact.ieee import (
     leave_default_environment,
     rounded,
 )
-from portnorm.exact.parallel import take
+from portnorm.exact.parallel import take, take_next
 from portnorm.exact.reduction import (
     FLUSHED_SQUARES,
     SQUARES,
@@ -52,7 +52,6 @@ from portnorm.reference import MindSporeReference
 @kernel
 def divide_by_roots(
     queue: Any,
-    units: int,
     block: int,
     y: Any,
     x: Any,
@@ -68,7 +67,7 @@ def divide_by_roots(
     floor = rows.dtype.type(after_entering(epsilon))
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         index, column = unit // blocks, unit % blocks * block
         roots = rows[9, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
@@ -77,7 +76,7 @@ def divide_by_roots(
             roots[j] = rounded(np.sqrt(roots[j] if roots[j] > floor else floor), x)
         target = place(index, column, kept, 3)
         divide_block(y, target, x, start, roots, reduced, kept)
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)
 
 
@@ -113,7 +112,6 @@ def gradient_row(
 @kernel
 def fill_gradient(
     queue: Any,
-    units: int,
     block: int,
     gradient: Any,
     x: Any,
@@ -132,7 +130,7 @@ def fill_gradient(
     floor = rows.dtype.type(after_entering(epsilon))
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         index, column = unit // blocks, unit % blocks * block
         columns = min(block, kept[0, 0] - column)
         start = place(index, column, kept, 1)
@@ -156,7 +154,7 @@ def fill_gradient(
             dys = row(dy, at, column_stride, columns, rows[1])
             gradient_row(rows[4], ys, dys, sums, norms, floor, fused, x)
             store(gradient, at, column_stride, rows[4, :columns])
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)
 
 

@@ -1,78 +1,149 @@
 """One kernel on several cores: threads of this process share out its units of work.
 
 Kernels hold no lock of the interpreter, so Python's own threads do. They are safe after a fork and
-from concurrent callers, which Numba's threading layers are not.
+from concurrent callers, which Numba's threading layers are not. A call waits for units of work and
+not for threads: one that comes late finds nothing to do.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
+import numba
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
+
+from portnorm.exact.compilation import kernel
 
 SMALLEST_WORK = 1 << 20
 """Elements below which another thread costs more than it saves."""
 
+_Tasks: TypeAlias = "SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]]"
+
+_TAKEN, _DONE, _UNITS, _SHARES = range(4)
+"""What a queue holds: units taken, units done, all units, and shares into which they fall."""
+
 
 def run(kernel: Callable[..., None], units: int, elements: int, *arguments: Any) -> None:
-    """Call ``kernel(queue, units, *arguments)`` in this thread, and in others if it is worth it.
+    """Call ``kernel(queue, *arguments)`` in this thread, and in others if it is worth it.
 
-    Each call takes units from the queue (see `take`) until none is left. A thread calls but once,
-    for to get back to the interpreter takes longer than many units do.
+    Each call takes units from the queue, with `take` and `take_next`, until none is left.
     """
-    queue = np.zeros(1, np.int64)
     workers = 1 if elements < SMALLEST_WORK else min(cores(), units)
-    others = [_submit(kernel, queue, units, *arguments) for _ in range(workers - 1)]
-    kernel(queue, units, *arguments)
-    for other in others:
-        if other is not None and not other.cancel():
-            other.result()
+    queue = np.array((0, 0, units, workers))
+    for _ in range(workers - 1):
+        _submit(kernel, queue, *arguments)
+    kernel(queue, *arguments)
+    while workers > 1 and not _all_done(queue):
+        time.sleep(0)  # another thread may need this core
 
 
 def take(queue: Any) -> Any:
-    """Return the next unit; no other thread gets the same one."""
-    unit = queue[0]
-    queue[0] += 1
-    return unit
+    """Return a unit that no other thread gets, or -1 where none is left.
+
+    Units that are taken one after the other lie far apart, for two threads that write to one page
+    of memory for the first time hold each other up.
+    """
+    taken = _add(queue, _TAKEN)
+    units, shares = queue[_UNITS], queue[_SHARES]
+    if taken >= units:
+        return -1
+    share, place = taken % shares, taken // shares
+    return share * (units // shares) + min(share, units % shares) + place
+
+
+def take_next(queue: Any) -> Any:
+    """Say that one unit is done, and take another."""
+    _add(queue, _DONE)
+    return take(queue)
+
+
+def _add(queue: Any, index: int) -> Any:
+    """Add 1 to an entry, which no other thread can come between; return what it was."""
+    previous = queue[index]
+    queue[index] += 1
+    return previous
 
 
 @intrinsic  # type: ignore[untyped-decorator]
-def _take(typing_context: Any, queue: Any) -> Any:
+def _atomic_add(typing_context: Any, queue: Any, index: Any, added: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(queue)(context, builder, arguments[0]).data
-        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
+        entry = builder.gep(data, [arguments[1]])
+        return builder.atomic_rmw("add", entry, arguments[2], "seq_cst")
 
-    return types.int64(queue), generate
+    return types.int64(queue, types.int64, types.int64), generate
+
+
+@overload(_add, strict=False)  # type: ignore[untyped-decorator]
+def _compile_add(queue: Any, index: Any) -> Callable[..., Any]:
+    return lambda queue, index: _atomic_add(queue, index, 1)
 
 
 @overload(take, strict=False)  # type: ignore[untyped-decorator]
 def _compile_take(queue: Any) -> Callable[..., Any]:
-    return lambda queue: _take(queue)
+    return take
 
 
-def _submit(function: Callable[..., None], *arguments: Any) -> Future[None] | None:
-    try:
-        return _pool(os.getpid()).submit(function, *arguments)
-    except RuntimeError:  # the interpreter shuts down and takes no more work
-        return None
+@overload(take_next, strict=False)  # type: ignore[untyped-decorator]
+def _compile_take_next(queue: Any) -> Callable[..., Any]:
+    return take_next
+
+
+@kernel
+def _all_done(queue: Any) -> bool:
+    """Wait a little for the units that other threads work on; return whether all are done."""
+    done = _read_done(queue)
+    for _ in range(100):
+        if done < queue[_UNITS]:
+            done = _read_done(queue)
+    return bool(done == queue[_UNITS])
+
+
+def _read_done(queue: Any) -> Any:
+    return queue[_DONE]
+
+
+@overload(_read_done, strict=False)  # type: ignore[untyped-decorator]
+def _compile_read_done(queue: Any) -> Callable[..., Any]:
+    return lambda queue: _atomic_add(queue, _DONE, 0)
+
+
+def _submit(*task: Any) -> None:
+    _tasks(os.getpid()).put((task[0], task[1:]))
 
 
 @functools.cache
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use; in plain Python units cannot be shared out."""
+    if numba.config.DISABLE_JIT:
+        return 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 @functools.lru_cache(maxsize=1)
-def _pool(process: int) -> ThreadPoolExecutor:
-    # A child process does not inherit the threads of its parent: it gets a pool of its own.
-    return ThreadPoolExecutor(max(1, cores() - 1), thread_name_prefix="portnorm")
+def _tasks(process: int) -> _Tasks:
+    """Return what threads take kernels from. A child process does not inherit those threads."""
+    tasks: _Tasks = SimpleQueue()
+    for _ in range(max(1, cores() - 1)):
+        threading.Thread(target=_serve, args=(tasks,), name="portnorm", daemon=True).start()
+    return tasks
+
+
+def _serve(tasks: _Tasks) -> None:
+    while True:
+        kernel, arguments = tasks.get()
+        # What raises it takes no unit, so the caller does without this thread.
+        with contextlib.suppress(MemoryError):
+            kernel(*arguments)
+        del kernel, arguments  # their memory is not to wait for the next task

@@ -22,7 +22,7 @@ from portnorm.exact.ieee import (
     rounded,
     widen,
 )
-from portnorm.exact.parallel import take
+from portnorm.exact.parallel import take, take_next
 from portnorm.exact.reduction import (
     FUSED_SQUARES,
     LARGEST,
@@ -165,7 +165,6 @@ def divide_block(
 @kernel
 def fill_norms(
     queue: Any,
-    units: int,
     block: int,
     norms: Any,
     x: Any,
@@ -178,7 +177,7 @@ def fill_norms(
     rows = accumulators(x, 10, max(block, ROW))
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         index, column = unit // blocks, unit % blocks * block
         found = rows[9, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
@@ -186,14 +185,13 @@ def fill_norms(
         at = place(index, column, kept, 2)
         for j in range(len(found)):
             norms[at + j * kept[0, 2]] = found[j]
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)
 
 
 @kernel
 def divide_by_norms(
     queue: Any,
-    units: int,
     block: int,
     y: Any,
     x: Any,
@@ -208,7 +206,7 @@ def divide_by_norms(
     floor = rows.dtype.type(after_entering(eps))
     blocks = (kept[0, 0] + block - 1) // block
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         index, column = unit // blocks, unit % blocks * block
         divisors = rows[9, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
@@ -216,13 +214,13 @@ def divide_by_norms(
         for j in range(len(divisors)):
             divisors[j] = at_least(divisors[j], floor)
         divide_block(y, place(index, column, kept, 3), x, start, divisors, reduced, kept)
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)
 
 
 @kernel
 def divide_elements(
-    queue: Any, units: int, block: int, y: Any, x: Any, norms: Any, table: Any, eps: float
+    queue: Any, block: int, y: Any, x: Any, norms: Any, table: Any, eps: float
 ) -> None:
     """Divide by norms that are known. Operands: x, norms, y."""
     previous = enter_default_environment()
@@ -231,7 +229,7 @@ def divide_elements(
     size, stride, norm_stride, y_stride = table[0, 0], table[0, 1], table[0, 2], table[0, 3]
     blocks = (size + block - 1) // block
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         index, column = unit // blocks, unit % blocks * block
         columns = min(block, size - column)
         at, to = place(index, column, table, 1), place(index, column, table, 3)
@@ -245,7 +243,7 @@ def divide_elements(
         else:
             divisors = floored(ns, floor, rows[0])
             divide_columns(y[to : to + columns], x[at : at + columns], divisors)
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)
 
 
@@ -284,7 +282,6 @@ def weigh(weighted: Any, x: Any, g: Any, divisors: Any, stored: Any) -> None:
 @kernel
 def fill_weighted(
     queue: Any,
-    units: int,
     block: int,
     weighted: Any,
     x: Any,
@@ -299,7 +296,7 @@ def fill_weighted(
     floor = rows.dtype.type(after_entering(eps))
     blocks = (table[0, 0] + block - 1) // block
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         index, column = unit // blocks, unit % blocks * block
         columns = min(block, table[0, 0] - column)
         xs = row(x, place(index, column, table, 1), table[0, 1], columns, rows[0])
@@ -307,14 +304,13 @@ def fill_weighted(
         ns = row(norms, place(index, column, table, 3), table[0, 3], columns, rows[2])
         weigh(rows[4], xs, gs, floored(ns, floor, rows[3]), x)
         store(weighted, place(index, column, table, 4), table[0, 4], rows[4, :columns])
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)
 
 
 @kernel
 def fill_sums(
     queue: Any,
-    units: int,
     sums: Any,
     weighted: Any,
     reduced: Any,
@@ -333,7 +329,7 @@ def fill_sums(
     levels = accumulators(weighted, 4, SUM_BLOCK)
     rows = accumulators(weighted, 6, SUM_BLOCK)
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         index, block = unit // len(blocks), unit % len(blocks)
         begin, end, section, section_end = blocks[block]
         totals = rows[5, : end - begin]
@@ -354,7 +350,7 @@ def fill_sums(
         at = place(index, begin, kept, 2)
         for j in range(len(totals)):
             sums[at + j * kept[0, 2]] = rounded(0 + totals[j], weighted)
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)
 
 
@@ -415,7 +411,6 @@ def sum_of_range(
 @kernel
 def fill_sums_of_several_dims(
     queue: Any,
-    units: int,
     sums: Any,
     weighted: Any,
     reduced: Any,
@@ -433,7 +428,7 @@ def fill_sums_of_several_dims(
     partial = accumulators(weighted, 1, threads)[0]
     elements = count(reduced, 0)
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         start = offset(unit, kept, 0, 1)
         partial[:] = 0
         thread = 0
@@ -450,7 +445,7 @@ def fill_sums_of_several_dims(
             sum_columns(totals, partial, 0, 1, 0, threads, 0, 1, width, paired, levels, rows)
             total = 0 + totals[0]
         sums[offset(unit, kept, 0, 2)] = rounded(total, weighted)
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)
 
 
@@ -528,7 +523,6 @@ def combine(
 @kernel
 def fill_gradient(
     queue: Any,
-    units: int,
     block: int,
     gradient: Any,
     x: Any,
@@ -545,7 +539,7 @@ def fill_gradient(
     floor = rows.dtype.type(after_entering(eps))
     blocks = (table[0, 0] + block - 1) // block
     unit = take(queue)
-    while unit < units:
+    while unit >= 0:
         index, column = unit // blocks, unit % blocks * block
         columns = min(block, table[0, 0] - column)
         xs = row(x, place(index, column, table, 1), table[0, 1], columns, rows[0])
@@ -555,5 +549,5 @@ def fill_gradient(
         ss = row(sums, at, table[0, 3], columns, rows[3])
         combine(rows[5], xs, gs, ns, floored(ns, floor, rows[4]), ss, kind, x)
         store(gradient, place(index, column, table, 4), table[0, 4], rows[5, :columns])
-        unit = take(queue)
+        unit = take_next(queue)
     leave_default_environment(previous)

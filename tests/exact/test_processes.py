@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def large_results(rng: np.random.Generator, name: str) -> list[Array]:
 
 def with_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: count)
-    parallel._pool.cache_clear()
+    parallel._tasks.cache_clear()
 
 
 @pytest.mark.parametrize("name", LARGE_CASES)
@@ -64,7 +65,46 @@ def test_several_cores_give_the_bits_of_one(
     assert submitted
     for one, other in zip(found, expected, strict=True):
         check_bits(one, other)
-    parallel._pool.cache_clear()
+    parallel._tasks.cache_clear()
+
+
+@pytest.mark.parametrize("shares", [1, 2, 3, 7])
+@pytest.mark.parametrize("units", [1, 2, 7, 24])
+def test_each_unit_is_taken_once_and_neighbours_far_apart(units: int, shares: int) -> None:
+    queue = np.array((0, 0, units, min(shares, units)))
+    taken = [parallel.take(queue)]
+    while taken[-1] >= 0:
+        taken.append(parallel.take_next(queue))
+    assert sorted(taken) == [-1, *range(units)]
+    assert queue[1] == units
+    if units >= 3 * shares > 3:
+        assert abs(taken[1] - taken[0]) >= units // shares
+
+
+def test_the_caller_does_without_a_thread_that_has_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caller = threading.current_thread()
+    refused = threading.Event()
+    done: list[int] = []
+
+    def kernel(queue: Array, units: int) -> None:
+        if threading.current_thread() is not caller:
+            refused.set()
+            raise MemoryError
+        assert refused.wait(10)
+        unit = parallel.take(queue)
+        while unit >= 0:
+            done.append(unit)
+            unit = parallel.take_next(queue)
+
+    with_cores(monkeypatch, 2)
+    for _ in range(2):  # the thread is still there
+        refused.clear()
+        parallel.run(kernel, 5, parallel.SMALLEST_WORK, 5)
+        assert refused.is_set()
+    assert sorted(done) == sorted([*range(5), *range(5)])
+    parallel._tasks.cache_clear()
 
 
 def small_calls(rng: np.random.Generator) -> list[tuple[Any, ...]]:
@@ -95,6 +135,10 @@ def test_concurrent_calls_give_the_bits_that_single_ones_do(rng: np.random.Gener
         assert list(pool.map(wrong_ones, range(8))) == [0] * 8
 
 
+def names_of_threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_child_after_a_fork_gives_the_same_bits(
@@ -103,21 +147,22 @@ def test_a_child_after_a_fork_gives_the_same_bits(
     with_cores(monkeypatch, 2)
     x = random_values(rng, 1 << 21, "float32").reshape(2048, 1024)
     expected = torch_cpu.normalize(x)
-    pool = parallel._pool(os.getpid())
-    assert pool._threads  # the parent has threads, which a child does not inherit
+    tasks = parallel._tasks(os.getpid())
+    assert "portnorm" in names_of_threads()  # which a child does not inherit
     child = os.fork()
     if child == 0:
         status = 1
         try:
+            inherited = "portnorm" in names_of_threads()
             wrong = mismatch(torch_cpu.normalize(x), expected)
-            own = parallel._pool(os.getpid())
-            status = 0 if not wrong and own is not pool and own._threads else 2
+            own = parallel._tasks(os.getpid()) is not tasks and "portnorm" in names_of_threads()
+            status = 0 if own and not wrong and not inherited else 2
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     check_bits(torch_cpu.normalize(x), expected)
-    parallel._pool.cache_clear()
+    parallel._tasks.cache_clear()
 
 
 # --- the cache of compiled code ------------------------------------------------------------------
@@ -176,6 +221,25 @@ def test_compiled_code_is_not_used_after_another_file_has_changed(installation: 
     with (installation / "portnorm" / "exact" / "ieee.py").open("a") as file:
         file.write("\n# changed\n")
     assert use(installation)["compiled"] == 1
+
+
+def test_code_with_another_signature_is_compiled_anew(installation: Path, tmp_path: Path) -> None:
+    """Processes that compile at the same time may write two signatures to one file."""
+    copy = tmp_path / "swapped"
+    shutil.copytree(installation, copy)
+    pattern = "torch_kernels.divide_by_norms*.nbc"
+    before = set(copy.rglob(pattern))
+    assert use(copy)["compiled"] == 0
+    other = CALL.replace("np.float32)", "np.float64)")
+    program = f"import sys; sys.path.insert(0, {str(copy)!r})\n{other}"
+    result = start_python(
+        program, environment={"PYTHONPATH": str(copy), "NUMBA_CACHE_DIR": ""}, folder=copy
+    )
+    assert result.returncode == 0, result.stderr
+    (compiled,) = set(copy.rglob(pattern)) - before
+    for file in before:
+        file.write_bytes(compiled.read_bytes())
+    assert use(copy)["compiled"] == 1
 
 
 EVERY_FUNCTION = """
