@@ -259,6 +259,9 @@ def _strides(
     for d in order:
         if expanded and rng.random() < 0.4:
             continue
+        if shape[d] == 1 and rng.random() < 0.4:  # any stride will do
+            strides[d] = int(rng.integers(0, 9))
+            continue
         step, gap = 1, 0
         if sliced and d in stepped:
             step, gap = _pick(rng, _STEPS), int(rng.integers(0, 3))
