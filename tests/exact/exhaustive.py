@@ -12,7 +12,7 @@ PART is one of
     float16-mindspore   the same: the forward of L2Normalize
 
 Blocks of 2**22 vectors are counted from A to B, so that a run can be split. Exit status 0 means
-that all bits were the same. It is not part of the tests; EXHAUSTIVE.md has the results.
+that all bits were the same. It is not part of the tests; RECORDS.md has the results.
 """
 
 from __future__ import annotations
