@@ -230,11 +230,12 @@ def l2_normalize_vjp(
         reference: as for `l2_normalize`.
 
     Returns:
-        C-contiguous array of the shape and dtype of ``x``.
+        C-contiguous array of the shape and dtype of ``x``; an empty one for an empty one, where
+        MindSpore raises.
 
     Raises:
         RuntimeError, TypeError, ValueError: what L2Normalize raises for the same arguments;
-            ValueError for an empty array, too, and for another shape or dtype of y or dy.
+            ValueError for another shape or dtype of y or dy.
         StrictParityError: the bits cannot be promised.
 
     >>> import numpy as np
