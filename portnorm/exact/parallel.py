@@ -118,7 +118,9 @@ def _compile_read_done(queue: Any) -> Callable[..., Any]:
 
 
 def _submit(*task: Any) -> None:
-    _tasks(os.getpid()).put((task[0], task[1:]))
+    tasks = _tasks(os.getpid())
+    if tasks is not None:
+        tasks.put((task[0], task[1:]))
 
 
 @functools.cache
@@ -131,13 +133,25 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-@functools.lru_cache(maxsize=1)
-def _tasks(process: int) -> _Tasks:
-    """Return what threads take kernels from. A child process does not inherit those threads."""
-    tasks: _Tasks = SimpleQueue()
-    for _ in range(max(1, cores() - 1)):
-        threading.Thread(target=_serve, args=(tasks,), name="portnorm", daemon=True).start()
-    return tasks
+_pools: dict[int, _Tasks | None] = {}
+
+
+def _tasks(process: int) -> _Tasks | None:
+    """Return what threads take kernels from, or None where no thread can be started.
+
+    A child process does not inherit the threads of its parent: it gets its own.
+    """
+    if process not in _pools:
+        tasks: _Tasks = SimpleQueue()
+        if _pools.setdefault(process, tasks) is tasks:  # no other thread was here first
+            try:
+                for _ in range(max(1, cores() - 1)):
+                    serve = threading.Thread(target=_serve, args=(tasks,), name="portnorm")
+                    serve.daemon = True
+                    serve.start()
+            except RuntimeError:  # the interpreter shuts down, or a limit is reached
+                _pools[process] = None
+    return _pools[process]
 
 
 def _serve(tasks: _Tasks) -> None:

@@ -46,7 +46,7 @@ def large_results(rng: np.random.Generator, name: str) -> list[Array]:
 
 def with_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(parallel, "cores", lambda: count)
-    parallel._tasks.cache_clear()
+    parallel._pools.clear()
 
 
 @pytest.mark.parametrize("name", LARGE_CASES)
@@ -65,7 +65,7 @@ def test_several_cores_give_the_bits_of_one(
     assert submitted
     for one, other in zip(found, expected, strict=True):
         check_bits(one, other)
-    parallel._tasks.cache_clear()
+    parallel._pools.clear()
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3, 7])
@@ -104,7 +104,22 @@ def test_the_caller_does_without_a_thread_that_has_no_memory(
         parallel.run(kernel, 5, parallel.SMALLEST_WORK, 5)
         assert refused.is_set()
     assert sorted(done) == sorted([*range(5), *range(5)])
-    parallel._tasks.cache_clear()
+    parallel._pools.clear()
+
+
+def test_one_thread_does_all_where_no_other_can_be_started(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    x = random_values(rng, 1 << 20, "float32").reshape(1024, 1024)
+    expected = torch_cpu.normalize(x)
+    with_cores(monkeypatch, 2)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    check_bits(torch_cpu.normalize(x), expected)
+    assert parallel._pools == {os.getpid(): None}
+    parallel._pools.clear()
 
 
 def small_calls(rng: np.random.Generator) -> list[tuple[Any, ...]]:
@@ -162,7 +177,7 @@ def test_a_child_after_a_fork_gives_the_same_bits(
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     check_bits(torch_cpu.normalize(x), expected)
-    parallel._tasks.cache_clear()
+    parallel._pools.clear()
 
 
 # --- the cache of compiled code ------------------------------------------------------------------
