@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
 from torch import Tensor
+
+from portnorm._torch_arguments import is_plain_call
 
 
 def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
@@ -16,6 +19,10 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
         dim: the dim of the vectors.
         epsilon: as `semantics.round_epsilon` returns it.
     """
+    needs_gradient = x.requires_grad and torch.is_grad_enabled()
+    plain = x.dtype == torch.float32 and x.is_cpu and is_plain_call()
+    if plain and epsilon > 0 and not needs_gradient:
+        return _value(x, dim, epsilon)
     # float32 holds the squares of every float16 number; L2Normalize's own overflow is a defect
     # that parity="semantic" leaves out.
     v = x.float() if x.dtype == torch.float16 else x
@@ -24,6 +31,17 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
     # epsilon's.
     divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
     return (v / divisor.to(v.dtype)).to(x.dtype)
+
+
+def _value(x: Tensor, dim: int, epsilon: float) -> Tensor:
+    """Return the same in half the time, by operators whose gradient is another one."""
+    norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
+    return x / torch.fmax(norm, _root(epsilon)).float()
+
+
+@functools.lru_cache(maxsize=256)
+def _root(epsilon: float) -> Tensor:
+    return torch.tensor(epsilon, dtype=torch.float64).sqrt()
 
 
 def _sum(terms: Tensor, dim: int) -> Tensor:

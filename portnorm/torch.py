@@ -7,20 +7,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from portnorm import _torch_formula, semantics
+from portnorm._torch_arguments import constant_in_graphs, l2_normalize_arguments
 from portnorm._torch_strict import calls
 from portnorm.options import Parity, get_options, resolve_parity
 
 __all__ = ["L2Normalize", "Normalize", "l2_normalize", "normalize"]
-
-_Callable = TypeVar("_Callable", bound=Callable[..., Any])
 
 
 def normalize(
@@ -94,29 +92,13 @@ def l2_normalize(
     level = _level(parity)
     if level == "strict":
         return _strict_l2_normalize(x, axis, epsilon)
-    axis = semantics.l2_normalize_axis(axis)
-    epsilon = semantics.l2_normalize_epsilon(epsilon)
-    if not isinstance(x, Tensor):
-        raise semantics.l2_normalize_input_is_no_tensor(x)
-    dtype = str(x.dtype).removeprefix("torch.")
-    dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype, axis)
-    epsilon = _round_epsilon(epsilon, dtype)
+    dim, epsilon = l2_normalize_arguments(x, axis, epsilon)
     if level == "native":
         return F.normalize(x, 2.0, dim, math.sqrt(epsilon) if epsilon > 0 else epsilon)
     return _torch_formula.l2_normalize(x, dim, epsilon)
 
 
-def _constant_in_graphs(function: _Callable) -> _Callable:
-    """Mark a function that torch.compile cannot read, so that its result becomes a constant.
-
-    `torch.compiler.assume_constant_result` sets the same mark, but imports the compiler, which
-    takes seconds and changes the warning filters.
-    """
-    function.__dict__["_dynamo_marked_constant"] = True
-    return function
-
-
-@_constant_in_graphs
+@constant_in_graphs
 def _level(parity: Parity | None) -> Parity:
     return resolve_parity(parity)
 
@@ -139,19 +121,14 @@ def _strict_l2_normalize(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
     return calls.l2_normalize(x, axis, epsilon, get_options().mindspore_reference)
 
 
-@_constant_in_graphs
+@constant_in_graphs
 def _torch_reference() -> str:
     return get_options().torch_reference.to_json()
 
 
-@_constant_in_graphs
+@constant_in_graphs
 def _mindspore_reference() -> str:
     return get_options().mindspore_reference.to_json()
-
-
-@_constant_in_graphs
-def _round_epsilon(epsilon: float | int, dtype: str) -> float:
-    return semantics.round_epsilon(epsilon, dtype)
 
 
 class Normalize(nn.Module):

@@ -13,8 +13,15 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from portnorm import semantics
+from portnorm._torch_arguments import (
+    checked_in_graphs,
+    dtype_name,
+    fixed,
+    is_plain_call,
+    l2_normalize_arguments,
+)
 from portnorm._torch_strict import host, operators
-from portnorm._torch_strict.operators import check_gradient, text_of
+from portnorm._torch_strict.operators import text_of
 from portnorm.errors import StrictParityError
 from portnorm.reference import MindSporeReference, TorchReference
 
@@ -25,33 +32,19 @@ _TORCH_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.f
 _MINDSPORE_FLOATS = _TORCH_FLOATS - {torch.bfloat16}
 _NUMBERS = frozenset({float, int})
 
-_dispatch_modes = torch._C._len_torch_dispatch_stack
-_function_modes = torch._C._len_torch_function_stack
-_transforms = torch._C._are_functorch_transforms_active
-_tracing = torch._C._get_tracing_state
-
-
-def _is_plain_call() -> bool:
-    """Return whether nothing but autograd looks at the calls of this thread."""
-    return not (
-        torch.compiler.is_compiling()
-        or _transforms()
-        or _dispatch_modes()
-        or _function_modes()
-        or _tracing()
-        or forward_ad._current_level >= 0
-    )
-
 
 def _is_plain(x: Any, dtypes: frozenset[torch.dtype]) -> bool:
     """Return whether an array can share the memory of a tensor as it is."""
-    return (
-        type(x) in _PLAIN_TYPES
-        and x.is_cpu
-        and x.dtype in dtypes
-        and x.layout is torch.strided
-        and not (x.is_neg() or x.is_nested or x.data_ptr() % x.itemsize)
-    )
+    try:
+        return (
+            type(x) in _PLAIN_TYPES
+            and x.is_cpu
+            and x.dtype in dtypes
+            and x.layout is torch.strided
+            and not (x.is_neg() or x.is_nested or x.data_ptr() % x.itemsize)
+        )
+    except RuntimeError:  # a batch of torch.autograd.grad has no memory to ask for
+        return False
 
 
 def _needs_gradient(x: Tensor) -> bool:
@@ -76,7 +69,7 @@ def _refuse_forward_mode(x: Tensor) -> None:
 def normalize(input: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Tensor:
     """Return the bits of `torch.nn.functional.normalize` on a CPU."""
     if (
-        _is_plain_call()
+        is_plain_call()
         and _is_plain(input, _TORCH_FLOATS)
         and type(dim) is int
         and type(p) in _NUMBERS
@@ -84,7 +77,7 @@ def normalize(input: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReferen
     ):
         if not _needs_gradient(input):
             return host.normalize(input, p, dim, eps, reference)
-        check_gradient(p)
+        _check_gradient(p)
         found: Tensor = _apply_normalize(input, p, dim, eps, reference)
         return found
     return normalize_by_operator(input, p, dim, eps, text_of(reference))
@@ -95,28 +88,49 @@ def normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any, reference: 
     if not isinstance(input, Tensor):
         raise semantics.input_is_no_tensor(input)
     _refuse_forward_mode(input)
-    p, dims, eps = _constants(input, p, dim, eps)
+    p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input.dtype)
+    dtype = dtype_name(input.dtype)
+    if torch.compiler.is_compiling():
+        shape, arguments = (None,) * input.ndim, (fixed(p), _fixed_dim(dim), fixed(eps))
+        p, dims, eps = _arguments_in_graphs(shape, dtype, *arguments)
+    else:
+        p, dims, eps = _arguments(tuple(input.shape), dtype, p, dim, eps)
     if _needs_gradient(input):
-        check_gradient(p)
-    found: Tensor = operators.normalize(input, p, dims, eps, reference)
-    return found
+        _check_gradient(p)
+    return operators.normalize(input, p, dims, eps, reference)
 
 
-def _constants(x: Tensor, p: Any, dim: Any, eps: Any) -> tuple[float, list[int], float]:
+def _check_gradient(p: float) -> None:
+    """Refuse an order whose gradient is not known."""
+    if p not in semantics.GRADIENT_ORDERS:
+        raise semantics.gradient_is_not_promised(p)
+
+
+def _arguments(
+    shape: tuple[int | None, ...], dtype: str, p: Any, dim: Any, eps: Any
+) -> tuple[float, list[int], float]:
     """Return p, the dims and eps as a graph holds them. No dims are all dims."""
-    if isinstance(p, Tensor) and p.ndim == 0 and not p.requires_grad:
-        p = p.item()
-    if isinstance(eps, Tensor):
-        eps = _eps_of_tensor(eps, x.dtype)
-    shape = (None,) * x.ndim if torch.compiler.is_compiling() else tuple(x.shape)
-    found = semantics.normalize_arguments(shape, host.dtype_name(x), p, dim, eps)
+    found = semantics.normalize_arguments(shape, dtype, p, dim, eps)
     dims = list(found.dims)
     if not shape and dim is not None and dim not in ((), []):
         dims = [0]  # over dim 0 and over all dims, the norm of a 0-d tensor has not the same bits
     return found.p, dims, found.eps
 
 
-def _eps_of_tensor(eps: Tensor, dtype: torch.dtype) -> float:
+_arguments_in_graphs = checked_in_graphs(_arguments)
+
+
+def _fixed_dim(dim: Any) -> Any:
+    return type(dim)(map(fixed, dim)) if isinstance(dim, (tuple, list)) else fixed(dim)
+
+
+def _number_of_tensor(p: Any) -> Any:
+    return p.item() if isinstance(p, Tensor) and p.ndim == 0 and not p.requires_grad else p
+
+
+def _eps_of_tensor(eps: Any, dtype: torch.dtype) -> Any:
+    if not isinstance(eps, Tensor):
+        return eps
     kind = "requires grad" if eps.requires_grad else f"has {eps.ndim} dims" if eps.ndim else ""
     if kind or eps.is_complex():
         raise StrictParityError(
@@ -144,8 +158,8 @@ class _Normalize(torch.autograd.Function):
         p, dim, eps, reference = ctx.arguments
         if _can_take_short_cut(g, x):
             return host.normalize_vjp(g, x, p, dim, eps, reference), None, None, None, None
-        constants = _constants(x, p, dim, eps)
-        found = operators.normalize_backward(g, x, *constants, text_of(reference))
+        arguments = _arguments(tuple(x.shape), dtype_name(x.dtype), p, dim, eps)
+        found = operators.normalize_backward(g, x, *arguments, text_of(reference))
         return found, None, None, None, None
 
 
@@ -156,7 +170,7 @@ def _can_take_short_cut(*tensors: Tensor) -> bool:
     """Return whether a gradient need not be differentiable, and is one of plain tensors."""
     return (
         not torch.is_grad_enabled()
-        and _is_plain_call()
+        and is_plain_call()
         and all(_is_plain(x, _TORCH_FLOATS) for x in tensors)
     )
 
@@ -167,7 +181,7 @@ def _can_take_short_cut(*tensors: Tensor) -> bool:
 def l2_normalize(x: Tensor, axis: Any, epsilon: Any, reference: MindSporeReference) -> Tensor:
     """Return the bits of `mindspore.ops.L2Normalize` on a CPU."""
     if (
-        _is_plain_call()
+        is_plain_call()
         and _is_plain(x, _MINDSPORE_FLOATS)
         and type(axis) is int
         and type(epsilon) is float
@@ -181,16 +195,9 @@ def l2_normalize(x: Tensor, axis: Any, epsilon: Any, reference: MindSporeReferen
 
 def l2_normalize_by_operator(x: Tensor, axis: Any, epsilon: Any, reference: str) -> Tensor:
     """Call the operator on any kind of tensor, also while a graph is made."""
-    axis = semantics.l2_normalize_axis(axis)
-    epsilon = semantics.l2_normalize_epsilon(epsilon)
-    if not isinstance(x, Tensor):
-        raise semantics.l2_normalize_input_is_no_tensor(x)
+    dim, _ = l2_normalize_arguments(x, axis, epsilon)
     _refuse_forward_mode(x)
-    dtype = host.dtype_name(x)
-    dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype, axis)
-    semantics.round_epsilon(epsilon, dtype)
-    found: Tensor = operators.l2_normalize(x, dim, float(epsilon), reference)
-    return found
+    return operators.l2_normalize(x, dim, float(fixed(epsilon)), reference)
 
 
 class _L2Normalize(torch.autograd.Function):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from portnorm import semantics
+from portnorm._torch_arguments import dtype_name
 from portnorm.errors import StrictParityError
 from portnorm.reference import MindSporeReference, TorchReference
 
@@ -48,11 +49,6 @@ def tensor(array: Any, dtype: torch.dtype) -> Tensor:
     if dtype == torch.bfloat16:
         return torch.from_numpy(array.view("int16")).view(dtype)
     return torch.from_numpy(array)
-
-
-def dtype_name(x: Tensor) -> str:
-    """Return the name of the dtype as `semantics` has it."""
-    return str(x.dtype).removeprefix("torch.")
 
 
 def on_host(x: Tensor) -> Tensor:
@@ -113,7 +109,7 @@ def normalize_vjp(
 
 def _normalize_nothing(x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Tensor:
     _ = reference.rules  # raises where there are none
-    arguments = semantics.normalize_arguments(tuple(x.shape), dtype_name(x), p, dim, eps)
+    arguments = semantics.normalize_arguments(tuple(x.shape), dtype_name(x.dtype), p, dim, eps)
     return like_quotient(x, arguments.dims)
 
 
@@ -151,7 +147,7 @@ def _in_memory_order(
     The bits of L2Normalize do not depend on the order in which the dims lie.
     """
     x = tensors[0]
-    dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype_name(x), axis)
+    dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype_name(x.dtype), axis)
     strides = _strides_of_quotient(x.shape, x.stride(), dim)
     order = sorted(range(x.ndim), key=lambda d: (-strides[d], x.shape[d] != 1))
     arrays = [array(t.permute(order)) for t in tensors]

@@ -3,6 +3,9 @@
 An operator is opaque: nobody looks into it, so nobody changes its bits. Its gradient is another
 one. The gradient of the gradient is that of parity="semantic".
 
+torch.func takes rules from a `torch.autograd.Function`, but not from the one that torch makes of an
+operator. So each operator has another one, which is called inside of torch.func.
+
 A reference travels as its JSON, which graphs hold as a constant: the gradient has the reference of
 its forward.
 """
@@ -11,13 +14,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from portnorm import _torch_formula, semantics
+from portnorm._torch_arguments import dtype_name
 from portnorm._torch_strict import host
 from portnorm.reference import MindSporeReference, TorchReference
 
@@ -90,12 +94,6 @@ def _dim(dims: Sequence[int]) -> Any:
     return dims[0] if len(dims) == 1 else tuple(dims)
 
 
-normalize = torch.ops.portnorm.normalize.default
-normalize_backward = torch.ops.portnorm.normalize_backward.default
-l2_normalize = torch.ops.portnorm.l2_normalize.default
-l2_normalize_backward = torch.ops.portnorm.l2_normalize_backward.default
-
-
 # --- layouts of the results -----------------------------------------------------------------------
 
 
@@ -128,28 +126,14 @@ _l2_normalize_backward.register_fake(_l2_normalize_backward_layout)
 # --- gradients ------------------------------------------------------------------------------------
 
 
-def check_gradient(p: float) -> None:
-    """Refuse an order whose gradient is not known.
-
-    Raises:
-        StrictParityError: there is no promise of its bits.
-    """
-    if p not in semantics.GRADIENT_ORDERS:
-        raise semantics.gradient_is_not_promised(p)
-
-
 def _save_normalize(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, *ctx.arguments = inputs
-    check_gradient(ctx.arguments[0])
     ctx.save_for_backward(x)
 
 
 def _differentiate_normalize(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
     (x,) = ctx.saved_tensors
     return normalize_backward(g, x, *ctx.arguments), None, None, None, None
-
-
-_normalize.register_autograd(_differentiate_normalize, setup_context=_save_normalize)
 
 
 def _save_normalize_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -167,11 +151,6 @@ def _differentiate_normalize_backward(ctx: Any, v: Tensor) -> tuple[Tensor | Non
     return *_second_derivative(semantic, g, x, v), None, None, None, None
 
 
-_normalize_backward.register_autograd(
-    _differentiate_normalize_backward, setup_context=_save_normalize_backward
-)
-
-
 def _save_l2_normalize(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, *ctx.arguments = inputs
     ctx.save_for_backward(x, output)
@@ -180,9 +159,6 @@ def _save_l2_normalize(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> Non
 def _differentiate_l2_normalize(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
     x, y = ctx.saved_tensors
     return l2_normalize_backward(dy, x, y, *ctx.arguments), None, None, None
-
-
-_l2_normalize.register_autograd(_differentiate_l2_normalize, setup_context=_save_l2_normalize)
 
 
 def _save_l2_normalize_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -195,16 +171,11 @@ def _differentiate_l2_normalize_backward(ctx: Any, v: Tensor) -> tuple[Tensor | 
     axis, epsilon, _ = ctx.arguments
 
     def semantic(x: Tensor) -> Tensor:
-        floor = semantics.round_epsilon(epsilon, host.dtype_name(x))
+        floor = semantics.round_epsilon(epsilon, dtype_name(x.dtype))
         return _torch_formula.l2_normalize(x, axis % x.ndim, floor)
 
     # The derivative with respect to x covers y, which is a function of x.
     return *_second_derivative(semantic, dy, x, v), None, None, None, None
-
-
-_l2_normalize_backward.register_autograd(
-    _differentiate_l2_normalize_backward, setup_context=_save_l2_normalize_backward
-)
 
 
 def _second_derivative(
@@ -283,7 +254,53 @@ def _l2_normalize_backward_batch(
     return l2_normalize_backward(*tensors, axis, epsilon, reference), 0
 
 
-_normalize.register_vmap(_normalize_batch)
-_normalize_backward.register_vmap(_normalize_backward_batch)
-_l2_normalize.register_vmap(_l2_normalize_batch)
-_l2_normalize_backward.register_vmap(_l2_normalize_backward_batch)
+# --- what is called -------------------------------------------------------------------------------
+
+_inside_torch_func = torch._C._are_functorch_transforms_active
+
+
+def _complete(
+    name: str,
+    save: Callable[..., None],
+    differentiate: Callable[..., Any],
+    batch: Callable[..., Any],
+) -> Callable[..., Tensor]:
+    """Register an operator's gradient and batching rule; return the function that calls it."""
+    operator = globals()[f"_{name}"]
+    operator.register_autograd(differentiate, setup_context=save)
+    operator.register_vmap(batch)
+    overload = getattr(torch.ops.portnorm, name).default
+
+    def call(*arguments: Any) -> Tensor:
+        found: Tensor = overload(*arguments)
+        return found
+
+    rules = {"forward": call, "setup_context": save, "backward": differentiate, "vmap": batch}
+    methods = {rule: staticmethod(cast(Any, function)) for rule, function in rules.items()}
+    function: Any = type(name, (torch.autograd.Function,), methods)
+
+    def choose(*arguments: Any) -> Tensor:
+        if torch.compiler.is_compiling() or not _inside_torch_func():
+            return call(*arguments)
+        found: Tensor = function.apply(*arguments)
+        return found
+
+    return choose
+
+
+normalize = _complete("normalize", _save_normalize, _differentiate_normalize, _normalize_batch)
+normalize_backward = _complete(
+    "normalize_backward",
+    _save_normalize_backward,
+    _differentiate_normalize_backward,
+    _normalize_backward_batch,
+)
+l2_normalize = _complete(
+    "l2_normalize", _save_l2_normalize, _differentiate_l2_normalize, _l2_normalize_batch
+)
+l2_normalize_backward = _complete(
+    "l2_normalize_backward",
+    _save_l2_normalize_backward,
+    _differentiate_l2_normalize_backward,
+    _l2_normalize_backward_batch,
+)
