@@ -2,9 +2,10 @@
 
 parity="semantic" comes here for large tensors in PyNative.
 
-In PyNative, where no gradient is recorded, a tensor is handed over as a NumPy array that shares
-its memory, and so is the result. Everywhere else an operator `ops.Custom` does it, which MindSpore
-calls back in PyNative and in graphs, and differentiates by its `bprop`.
+In PyNative a tensor is handed over as a NumPy array that shares its memory, and so is the result;
+where a gradient is recorded, a `_Function` of MindSpore does it. In graphs an operator `ops.Custom`
+does it, which MindSpore calls back, and differentiates by its `bprop`. `ops.Custom` would do in
+PyNative, too, but at three times the cost of a small native operator.
 
 torch's bits depend on how a tensor lies in memory. Tensors of MindSpore count as contiguous, except
 for views in PyNative, whose strides can be seen; the compiler of a graph shows none. Results,
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 import mindspore
 import numpy as np
 from mindspore import Tensor, ops
+from mindspore.common._grad_function import _Function
 
 from portnorm.errors import StrictParityError
 from portnorm.reference import MindSporeReference, TorchReference
@@ -155,23 +157,64 @@ def _one_nan(value: float) -> float:
 def apply(x: Tensor, bits: Bits) -> Tensor:
     """Return the result for a tensor in PyNative."""
     strides = None if x.is_contiguous() else tuple(x.stride())
+    outfit = Outfit(False, x.dtype == mindspore.bfloat16, strides)
     if x.size and records_gradient():
-        return operate(x, *operation(bits, x.shape, x.dtype == mindspore.bfloat16, strides))
-    return _apply(x, bits, strides)
+        return _Recorded.apply(x, bits, outfit)
+    return _tensor(bits.forward(_array(x, outfit), *bits.arguments), outfit)
 
 
 def apply_contiguous(x: Tensor, bits: Bits) -> Tensor:
     """Return the result for a tensor in PyNative, without a gradient, as if it were contiguous."""
-    return _apply(x, bits, None)
+    outfit = Outfit(False, False, None)
+    return _tensor(bits.forward(_array(x, outfit), *bits.arguments), outfit)
 
 
-def _apply(x: Tensor, bits: Bits, strides: tuple[int, ...] | None) -> Tensor:
-    halves = x.dtype == mindspore.bfloat16
-    outfit = Outfit(False, halves, strides)
-    held = x.astype(mindspore.float32) if halves else x
-    result = _dressed(bits.forward(_undressed(held.asnumpy(), outfit), *bits.arguments), outfit)
-    tensor = _tensor_from(result)
-    return tensor.astype(x.dtype) if halves else tensor
+class _Recorded(_Function):  # type: ignore[misc]
+    """A call in PyNative whose gradient is recorded."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, bits: Bits, outfit: Outfit) -> Tensor:
+        y = bits.forward(_array(x, outfit), *bits.arguments)
+        context.save_for_backward(x)
+        # The result as an array: as a tensor it would hold the context, which would hold it.
+        context.call = bits, outfit, (y,) if bits.takes_result else ()
+        return _tensor(y, outfit)
+
+    @staticmethod
+    def backward(context: Any, dy: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = context.saved_tensors
+        gradient = _RecordedGradient.apply if records_gradient() else _gradient
+        return gradient(x, dy, *context.call), None, None
+
+
+class _RecordedGradient(_Function):  # type: ignore[misc]
+    """A gradient that is itself to be differentiated."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, dy: Tensor, *call: Any) -> Tensor:
+        return _gradient(x, dy, *call)
+
+    @staticmethod
+    def backward(context: Any, second: Tensor) -> NoReturn:
+        raise _no_second_gradient()
+
+
+def _gradient(
+    x: Tensor, dy: Tensor, bits: Bits, outfit: Outfit, results: tuple[Array, ...]
+) -> Tensor:
+    contiguous = outfit._replace(strides=None)
+    arrays = _array(x, outfit), *results, _array(dy, contiguous)
+    return _tensor(bits.backward(*arrays, *bits.arguments), contiguous)
+
+
+def _array(x: Tensor, outfit: Outfit) -> Array:
+    held = x.astype(mindspore.float32) if outfit.halves else x
+    return _undressed(held.asnumpy(), outfit)
+
+
+def _tensor(array: Array, outfit: Outfit) -> Tensor:
+    tensor = _tensor_from(_dressed(array, outfit))
+    return tensor.astype(mindspore.bfloat16) if outfit.halves else tensor
 
 
 def records_gradient() -> bool:
@@ -192,13 +235,11 @@ def bound_of_norms(x: Tensor, size: int) -> float:
 # --- as an operator ------------------------------------------------------------------------------
 
 
-def operation(
-    bits: Bits, shape: Shape, halves: bool, strides: tuple[int, ...] | None = None
-) -> tuple[Any, tuple[int, ...] | None, Any]:
+def operation(bits: Bits, shape: Shape, halves: bool) -> tuple[Any, tuple[int, ...] | None, Any]:
     """Return an operator, and the shape and dtype that its input has to have, or None."""
     if 0 in shape:
         return None, None, None
-    outfit = Outfit(not shape, halves, strides)
+    outfit = Outfit(not shape, halves, None)
     return (
         _operator(bits, outfit),
         None if shape else (1,),
@@ -230,10 +271,8 @@ def _operator(bits: Bits, outfit: Outfit) -> ops.Custom:
 
 
 def _bprop_of_two(bits: Bits, outfit: Outfit) -> Callable[..., tuple[Tensor]]:
-    contiguous = outfit._replace(strides=None)
-
     def backward(x: Array, dy: Array) -> Array:
-        x, dy = _undressed(x, outfit), _undressed(dy, contiguous)
+        x, dy = _undressed(x, outfit), _undressed(dy, outfit)
         return _dressed(bits.backward(x, dy, *bits.arguments), outfit)
 
     def bprop(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
@@ -292,12 +331,16 @@ def _laid_out(array: Array, strides: tuple[int, ...]) -> Array:
 # --- second gradients ----------------------------------------------------------------------------
 
 
-@ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
-def _refuse_second_gradient() -> NoReturn:
-    raise StrictParityError(
+def _no_second_gradient() -> StrictParityError:
+    return StrictParityError(
         "parity='strict' cannot promise the bits of a second gradient. Use parity='semantic' "
         "where gradients are differentiated."
     )
+
+
+@ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
+def _refuse_second_gradient() -> NoReturn:
+    raise _no_second_gradient()
 
 
 def _no_second_gradient_of_two(x: Tensor, dy: Tensor, out: Tensor, dout: Tensor) -> Any:
