@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from portnorm import semantics
+from portnorm.errors import StrictParityError
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -45,7 +46,14 @@ def constant_in_graphs(function: _Function) -> _Function:
 
 _ERRORS = {
     error.__name__: error
-    for error in (IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
+    for error in (
+        IndexError,
+        NotImplementedError,
+        RuntimeError,
+        StrictParityError,
+        TypeError,
+        ValueError,
+    )
 }
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from portnorm import _torch_formula, semantics
 from portnorm._torch_arguments import constant_in_graphs, l2_normalize_arguments
 from portnorm._torch_strict import calls
-from portnorm.options import Parity, get_options, resolve_parity
+from portnorm.options import Parity, resolve_parity
 
 __all__ = ["L2Normalize", "Normalize", "l2_normalize", "normalize"]
 
@@ -56,7 +56,7 @@ def normalize(
     tensor([[0.6000, 0.8000]])
     """
     if _level(parity) == "strict":
-        y = _strict_normalize(input, p, dim, eps)
+        y = calls.normalize(input, p, dim, eps)
         return y if out is None else _fill(out, y)
     return F.normalize(input, p, dim, eps, out)
 
@@ -91,7 +91,7 @@ def l2_normalize(
     """
     level = _level(parity)
     if level == "strict":
-        return _strict_l2_normalize(x, axis, epsilon)
+        return calls.l2_normalize(x, axis, epsilon)
     dim, epsilon = l2_normalize_arguments(x, axis, epsilon)
     if level == "native":
         return F.normalize(x, 2.0, dim, math.sqrt(epsilon) if epsilon > 0 else epsilon)
@@ -107,28 +107,6 @@ def _fill(out: Tensor, y: Tensor) -> Tensor:
     # A division by 1 has torch's checks, warnings and resizing, but flushes subnormals to zero
     # where torch is told to.
     return torch.div(y, y.new_ones(()), out=out).copy_(y)
-
-
-def _strict_normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
-    if torch.compiler.is_compiling():
-        return calls.normalize_by_operator(input, p, dim, eps, _torch_reference())
-    return calls.normalize(input, p, dim, eps, get_options().torch_reference)
-
-
-def _strict_l2_normalize(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
-    if torch.compiler.is_compiling():
-        return calls.l2_normalize_by_operator(x, axis, epsilon, _mindspore_reference())
-    return calls.l2_normalize(x, axis, epsilon, get_options().mindspore_reference)
-
-
-@constant_in_graphs
-def _torch_reference() -> str:
-    return get_options().torch_reference.to_json()
-
-
-@constant_in_graphs
-def _mindspore_reference() -> str:
-    return get_options().mindspore_reference.to_json()
 
 
 class Normalize(nn.Module):

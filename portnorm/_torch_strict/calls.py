@@ -15,6 +15,7 @@ from torch.autograd import forward_ad
 from portnorm import semantics
 from portnorm._torch_arguments import (
     checked_in_graphs,
+    constant_in_graphs,
     dtype_name,
     fixed,
     is_plain_call,
@@ -23,6 +24,7 @@ from portnorm._torch_arguments import (
 from portnorm._torch_strict import host, operators
 from portnorm._torch_strict.operators import text_of
 from portnorm.errors import StrictParityError
+from portnorm.options import get_options
 from portnorm.reference import MindSporeReference, TorchReference
 
 # --- the short cut --------------------------------------------------------------------------------
@@ -66,8 +68,8 @@ def _refuse_forward_mode(x: Tensor) -> None:
 # --- torch's normalize ----------------------------------------------------------------------------
 
 
-def normalize(input: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Tensor:
-    """Return the bits of `torch.nn.functional.normalize` on a CPU."""
+def normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
+    """Return the bits that `torch.nn.functional.normalize` has in the build of the options."""
     if (
         is_plain_call()
         and _is_plain(input, _TORCH_FLOATS)
@@ -75,29 +77,34 @@ def normalize(input: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReferen
         and type(p) in _NUMBERS
         and type(eps) in _NUMBERS
     ):
+        reference = get_options().torch_reference
         if not _needs_gradient(input):
             return host.normalize(input, p, dim, eps, reference)
         _check_gradient(p)
         found: Tensor = _apply_normalize(input, p, dim, eps, reference)
         return found
-    return normalize_by_operator(input, p, dim, eps, text_of(reference))
+    return _normalize_by_operator(input, p, dim, eps)
 
 
-def normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any, reference: str) -> Tensor:
+@constant_in_graphs
+def _torch_reference() -> str:
+    return text_of(get_options().torch_reference)
+
+
+def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     """Call the operator on any kind of tensor, also while a graph is made."""
     if not isinstance(input, Tensor):
         raise semantics.input_is_no_tensor(input)
     _refuse_forward_mode(input)
     p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input.dtype)
     dtype = dtype_name(input.dtype)
+    gradient = _needs_gradient(input)
     if torch.compiler.is_compiling():
-        shape, arguments = (None,) * input.ndim, (fixed(p), _fixed_dim(dim), fixed(eps))
-        p, dims, eps = _arguments_in_graphs(shape, dtype, *arguments)
+        arguments = fixed(p), _fixed_dim(dim), fixed(eps), gradient
+        checked = _arguments_in_graphs((None,) * input.ndim, dtype, *arguments)
     else:
-        p, dims, eps = _arguments(tuple(input.shape), dtype, p, dim, eps)
-    if _needs_gradient(input):
-        _check_gradient(p)
-    return operators.normalize(input, p, dims, eps, reference)
+        checked = _arguments(tuple(input.shape), dtype, p, dim, eps, gradient)
+    return operators.normalize(input, *checked, _torch_reference())
 
 
 def _check_gradient(p: float) -> None:
@@ -107,10 +114,12 @@ def _check_gradient(p: float) -> None:
 
 
 def _arguments(
-    shape: tuple[int | None, ...], dtype: str, p: Any, dim: Any, eps: Any
+    shape: tuple[int | None, ...], dtype: str, p: Any, dim: Any, eps: Any, gradient: bool = True
 ) -> tuple[float, list[int], float]:
     """Return p, the dims and eps as a graph holds them. No dims are all dims."""
     found = semantics.normalize_arguments(shape, dtype, p, dim, eps)
+    if gradient:
+        _check_gradient(found.p)
     dims = list(found.dims)
     if not shape and dim is not None and dim not in ((), []):
         dims = [0]  # over dim 0 and over all dims, the norm of a 0-d tensor has not the same bits
@@ -178,26 +187,32 @@ def _can_take_short_cut(*tensors: Tensor) -> bool:
 # --- MindSpore's L2Normalize ----------------------------------------------------------------------
 
 
-def l2_normalize(x: Tensor, axis: Any, epsilon: Any, reference: MindSporeReference) -> Tensor:
-    """Return the bits of `mindspore.ops.L2Normalize` on a CPU."""
+def l2_normalize(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
+    """Return the bits that `mindspore.ops.L2Normalize` has in the build of the options."""
     if (
         is_plain_call()
         and _is_plain(x, _MINDSPORE_FLOATS)
         and type(axis) is int
         and type(epsilon) is float
     ):
+        reference = get_options().mindspore_reference
         if not _needs_gradient(x):
             return host.l2_normalize(x, axis, epsilon, reference)
         found: Tensor = _apply_l2_normalize(x, axis, epsilon, reference)
         return found
-    return l2_normalize_by_operator(x, axis, epsilon, text_of(reference))
+    return _l2_normalize_by_operator(x, axis, epsilon)
 
 
-def l2_normalize_by_operator(x: Tensor, axis: Any, epsilon: Any, reference: str) -> Tensor:
+@constant_in_graphs
+def _mindspore_reference() -> str:
+    return text_of(get_options().mindspore_reference)
+
+
+def _l2_normalize_by_operator(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
     """Call the operator on any kind of tensor, also while a graph is made."""
     dim, _ = l2_normalize_arguments(x, axis, epsilon)
     _refuse_forward_mode(x)
-    return operators.l2_normalize(x, dim, float(fixed(epsilon)), reference)
+    return operators.l2_normalize(x, dim, float(fixed(epsilon)), _mindspore_reference())
 
 
 class _L2Normalize(torch.autograd.Function):
