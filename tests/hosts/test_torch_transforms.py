@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ import torch
 from torch_host import DTYPES, normal
 
 import portnorm.torch as adapted
-from portnorm import set_options
+from portnorm import TorchReference, set_options
 
 CALLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "l2_normalize": adapted.l2_normalize,
@@ -60,7 +60,7 @@ def test_one_compilation_serves_all_sizes(rng: Any) -> None:
     call = torch.compile(adapted.l2_normalize, backend=backend, fullgraph=True)
     for size in (3, 5, 7, 9):
         x = normal(rng, size, 4)
-        assert torch.equal(call(x), adapted.l2_normalize(x))
+        torch.testing.assert_close(call(x), adapted.l2_normalize(x))
     assert len(graphs) == 2  # one for the first size, one for all others
 
 
@@ -96,3 +96,108 @@ def test_forward_and_reverse_derivatives_agree(rng: Any, call: Any) -> None:
     reverse = torch.func.jacrev(call)(x)
     torch.testing.assert_close(torch.func.jacfwd(call)(x), reverse)
     torch.testing.assert_close(torch.autograd.functional.jacobian(call, x), reverse)
+
+
+# --- strict ---------------------------------------------------------------------------------------
+
+STRICT: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "normalize": (
+        lambda x: adapted.normalize(x, dim=-1, parity="strict"),
+        lambda x: adapted.normalize(x, dim=-1),
+    ),
+    "normalize, other arguments": (
+        lambda x: adapted.normalize(x, 1, (0, -1), 0.5, parity="strict"),
+        lambda x: adapted.normalize(x, 1, (0, -1), 0.5),
+    ),
+    "normalize, all dims": (
+        lambda x: adapted.normalize(x, dim=None, parity="strict"),
+        lambda x: adapted.normalize(x, dim=None),
+    ),
+    "l2_normalize": (
+        lambda x: adapted.l2_normalize(x, -1, parity="strict"),
+        lambda x: adapted.l2_normalize(x, -1),
+    ),
+    "L2Normalize": (
+        adapted.L2Normalize(0, 0.5, parity="strict"),
+        adapted.L2Normalize(0, 0.5),
+    ),
+}
+each_strict = pytest.mark.parametrize(("strict", "semantic"), STRICT.values(), ids=STRICT)
+
+
+@pytest.fixture
+def live_reference() -> Iterator[None]:
+    with set_options(reference=TorchReference.current()):
+        yield
+
+
+@each_strict
+@pytest.mark.parametrize("in_dim", [0, 1, 2])
+def test_vmap_of_strict_has_the_bits_of_one_call_on_the_batch(
+    rng: Any, live_reference: None, strict: Any, semantic: Any, in_dim: int
+) -> None:
+    x = normal(rng, 3, 4, 5)
+    found = torch.func.vmap(strict, in_dim)(x)
+    parts = [strict(part) for part in x.unbind(in_dim)]
+    torch.testing.assert_close(found, torch.stack(parts))
+    if strict is STRICT["l2_normalize"][0]:
+        assert torch.equal(found, torch.stack(parts))
+    elif strict is not STRICT["L2Normalize"][0]:
+        assert torch.equal(found, torch.func.vmap(semantic, in_dim)(x))
+
+
+@each_strict
+def test_functional_gradients_of_strict_have_its_bits(
+    rng: Any, live_reference: None, strict: Any, semantic: Any
+) -> None:
+    x, g = normal(rng, 4, 5), normal(rng, 4, 5)
+    leaf = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(strict(leaf), leaf, g)
+    assert torch.equal(torch.func.vjp(strict, x)[1](g)[0], expected)
+    assert torch.equal(torch.func.grad(lambda x: (strict(x) * g).sum())(x), expected)
+    assert torch.equal(torch.func.vjp(strict, x)[0], strict(x))
+
+
+@each_strict
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+def test_derivatives_of_strict_are_those_of_the_formula(
+    rng: Any, strict: Any, semantic: Any
+) -> None:
+    x = normal(rng, 3, 4, dtype=torch.float64) + 2
+    jacrev, vmap, grad = torch.func.jacrev, torch.func.vmap, torch.func.grad
+    torch.testing.assert_close(jacrev(strict)(x), jacrev(semantic)(x))
+    torch.testing.assert_close(jacrev(jacrev(strict))(x), jacrev(jacrev(semantic))(x))
+    x = torch.stack([x, 3 * x])  # above the floor, where L2Normalize's own gradient is right
+    per_sample = [
+        vmap(grad(lambda x, call=call: call(x).pow(3).sum()))(x) for call in (strict, semantic)
+    ]
+    torch.testing.assert_close(*per_sample)
+
+
+@each_strict
+def test_the_gradient_of_the_gradient_of_strict_is_that_of_the_formula(
+    rng: Any, strict: Any, semantic: Any
+) -> None:
+    x = (normal(rng, 3, 4, dtype=torch.float64) + 2).requires_grad_()
+    assert torch.autograd.gradgradcheck(strict, (x,))
+    second = []
+    for call in (strict, semantic):
+        (first,) = torch.autograd.grad(call(x).pow(3).sum(), x, create_graph=True)
+        second += torch.autograd.grad(first.pow(2).sum(), x)
+    torch.testing.assert_close(*second)
+
+
+@each_strict
+def test_gradients_of_strict_may_come_in_a_batch(
+    rng: Any, live_reference: None, strict: Any, semantic: Any
+) -> None:
+    x, gs = normal(rng, 4, 5).requires_grad_(), normal(rng, 3, 4, 5)
+    (found,) = torch.autograd.grad(strict(x), x, gs, is_grads_batched=True)
+    one_by_one = [torch.autograd.grad(strict(x), x, g)[0] for g in gs]
+    torch.testing.assert_close(found, torch.stack(one_by_one))
+
+
+def test_vmap_of_strict_compiles(rng: Any) -> None:
+    x = normal(rng, 3, 4, 5)
+    call = torch.func.vmap(STRICT["normalize"][0])
+    assert torch.equal(compiled(call)(x), call(x))
