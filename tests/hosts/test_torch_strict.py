@@ -19,7 +19,7 @@ pytest.importorskip("numba", reason="strict parity needs Numba")
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch_host import error_of, in_layout, normal, same_values
+from torch_host import error_of, in_layout, normal, same_bits
 
 import portnorm.torch as adapted
 from portnorm import MindSporeReference, StrictParityError, TorchReference, set_options
@@ -94,7 +94,7 @@ def test_the_bits_are_torchs_own(rng: Any, dtype: str, threads: int) -> None:
         x = random_input(rng, dtype)
         arguments = random_arguments(rng, x.ndim)
         expected = F.normalize(x, *arguments)
-        assert same_values(strict(x, *arguments), expected), shown(x, *arguments)
+        assert same_bits(strict(x, *arguments), expected), shown(x, *arguments)
 
 
 @each_dtype
@@ -106,7 +106,7 @@ def test_the_bits_are_torchs_own_where_its_threads_share_the_work(
         for dim in [*range(x.ndim), None]:
             for p in (1, 2, math.inf):
                 expected = F.normalize(x, p, dim)
-                assert same_values(strict(x, p, dim), expected), shown(x, p, dim)
+                assert same_bits(strict(x, p, dim), expected), shown(x, p, dim)
 
 
 @each_dtype
@@ -114,7 +114,7 @@ def test_the_bits_are_torchs_own_where_its_threads_share_the_work(
 def test_every_layout_keeps_bits_and_strides(rng: Any, dtype: str, layout: str) -> None:
     x = in_layout(normal(rng, 2, 3, 5, 7), layout, dtype)
     for dim in (0, 1, 2, 3, (1, 3), None):
-        assert same_values(strict(x, 2, dim), F.normalize(x, 2, dim)), dim
+        assert same_bits(strict(x, 2, dim), F.normalize(x, 2, dim)), dim
 
 
 @each_dtype
@@ -123,7 +123,7 @@ def test_every_layout_keeps_bits_and_strides(rng: Any, dtype: str, layout: str) 
 def test_a_0_d_tensor(dtype: str, dim: Any, number: float) -> None:
     x = torch.tensor(number).to(getattr(torch, dtype))
     for p in ORDERS:
-        assert same_values(strict(x, p, dim, 1e-44), F.normalize(x, p, dim, 1e-44)), p
+        assert same_bits(strict(x, p, dim, 1e-44), F.normalize(x, p, dim, 1e-44)), p
 
 
 @each_dtype
@@ -131,7 +131,7 @@ def test_a_0_d_tensor(dtype: str, dim: Any, number: float) -> None:
 def test_an_empty_tensor_stays_empty(dtype: str, shape: tuple[int, ...]) -> None:
     x = torch.empty(shape, dtype=getattr(torch, dtype))
     for dim in [*range(len(shape)), None]:
-        assert same_values(strict(x, 2, dim), F.normalize(x, 2, dim))
+        assert same_bits(strict(x, 2, dim), F.normalize(x, 2, dim))
         g = torch.empty_like(x)
         assert gradient(strict, x, g, 2, dim).shape == shape
 
@@ -148,8 +148,8 @@ def test_memory_that_is_not_aligned(rng: Any) -> None:
     memory = bytearray(b"\0\0\0" + normal(rng, 40).numpy().tobytes())
     x = torch.frombuffer(memory, dtype=torch.float32, offset=3).view(8, 5)
     assert x.data_ptr() % 4
-    assert same_values(strict(x), F.normalize(x))
-    assert same_values(strict(x.T), F.normalize(x.T))
+    assert same_bits(strict(x), F.normalize(x))
+    assert same_bits(strict(x.T), F.normalize(x.T))
 
 
 @pytest.mark.parametrize("p", [2, True, None, "fro", np.float32(2), torch.tensor(2)], ids=repr)
@@ -158,13 +158,13 @@ def test_arguments_of_every_type_that_torch_takes(rng: Any, p: Any, eps: Any) ->
     x = normal(rng, 3, 4)
     # torch asks an integer of NumPy for its length where p is "fro".
     for dim in (1, [1], (0, -1), None, *([] if p == "fro" else [np.int64(1)])):
-        assert same_values(strict(x, p, dim, eps), F.normalize(x, p, dim, eps)), dim
+        assert same_bits(strict(x, p, dim, eps), F.normalize(x, p, dim, eps)), dim
 
 
 @pytest.mark.parametrize("p", [3, 0.5, -1, 1.5])
 def test_other_orders_have_torchs_bits_without_a_gradient(rng: Any, p: float) -> None:
     x = normal(rng, 5, 7)
-    assert same_values(strict(x, p), F.normalize(x, p))
+    assert same_bits(strict(x, p), F.normalize(x, p))
 
 
 # --- gradient -------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def test_the_gradient_has_torchs_bits(rng: Any, dtype: str, threads: int) -> Non
         layout = str(rng.choice(LAYOUTS))
         g = in_layout(rng.normal(size=x.shape), layout, dtype)
         expected = gradient(F.normalize, x, g, *arguments)
-        assert same_values(gradient(strict, x, g, *arguments), expected), shown(
+        assert same_bits(gradient(strict, x, g, *arguments), expected), shown(
             x, *arguments, g.stride()
         )
 
@@ -192,7 +192,7 @@ def test_the_gradient_has_torchs_bits_where_its_threads_share_the_work(
         g = in_layout(rng.normal(size=shape), "contiguous", dtype)
         for dim in [*range(x.ndim), None]:
             expected = gradient(F.normalize, x, g, 2, dim)
-            assert same_values(gradient(strict, x, g, 2, dim), expected), shown(x, dim)
+            assert same_bits(gradient(strict, x, g, 2, dim), expected), shown(x, dim)
 
 
 def inputs_on_which_threads_matter(rng: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -202,7 +202,7 @@ def inputs_on_which_threads_matter(rng: Any) -> tuple[torch.Tensor, torch.Tensor
         for threads in (1, 3):
             with set_options(reference=TorchReference(threads=threads)):
                 found.append(gradient(strict, x, g, 2, None))
-        if not same_values(*found):
+        if not same_bits(*found):
             return x, g
 
 
@@ -212,8 +212,8 @@ def test_a_gradient_has_the_reference_of_its_forward(rng: Any) -> None:
         with set_options(reference=TorchReference(threads=first)):
             y, expected = strict(x, 2, None), gradient(strict, x, g, 2, None)
         with set_options(reference=TorchReference(threads=second)):
-            assert not same_values(gradient(strict, x, g, 2, None), expected)
-            assert same_values(torch.autograd.grad(y, x, g)[0], expected)
+            assert not same_bits(gradient(strict, x, g, 2, None), expected)
+            assert same_bits(torch.autograd.grad(y, x, g)[0], expected)
 
 
 def test_a_gradient_accumulates_in_the_leaf(rng: Any) -> None:
@@ -257,28 +257,28 @@ def test_out_is_filled_and_returned(rng: Any, dtype: str, out_dtype: str) -> Non
         out, expected = (in_layout(torch.zeros(3, 4), layout, out_dtype) for _ in range(2))
         assert strict(x, out=out) is out
         F.normalize(x, out=expected)
-        assert same_values(out, expected)
+        assert same_bits(out, expected)
 
 
 def test_an_empty_out_is_resized_to_the_layout_that_torch_gives(rng: Any) -> None:
     x = in_layout(normal(rng, 2, 3, 4, 5), "channels_last", "float32")
     out = torch.empty(0)
     assert strict(x, out=out) is out
-    assert same_values(out, F.normalize(x, out=torch.empty(0)))
+    assert same_bits(out, F.normalize(x, out=torch.empty(0)))
 
 
 def test_an_out_of_another_shape_is_resized_with_torchs_warning(rng: Any) -> None:
     x, out = normal(rng, 3, 4), torch.ones(2)
     with pytest.warns(UserWarning, match="An output with one or more elements was resized"):
         assert strict(x, out=out) is out
-    assert same_values(out, F.normalize(x))
+    assert same_bits(out, F.normalize(x))
 
 
 def test_out_may_be_the_input(rng: Any) -> None:
     x = normal(rng, 3, 4)
     expected = F.normalize(x)
     assert strict(x, out=x) is x
-    assert same_values(x, expected)
+    assert same_bits(x, expected)
 
 
 def test_subnormals_reach_out_where_torch_flushes_them() -> None:
@@ -288,11 +288,11 @@ def test_subnormals_reach_out_where_torch_flushes_them() -> None:
     if not torch.set_flush_denormal(True):
         pytest.skip("this machine cannot flush subnormals")
     try:
-        assert same_values(strict(x), expected)
+        assert same_bits(strict(x), expected)
         strict(x, out=out)
     finally:
         torch.set_flush_denormal(False)
-    assert same_values(out, expected)
+    assert same_bits(out, expected)
 
 
 # --- errors ---------------------------------------------------------------------------------------
@@ -391,6 +391,6 @@ def test_forward_mode_is_refused(rng: Any) -> None:
 def test_the_option_and_the_layer_take_strict(rng: Any) -> None:
     x = normal(rng, 3, 4)
     with set_options(parity="strict"):
-        assert same_values(adapted.normalize(x), F.normalize(x))
-        assert same_values(adapted.Normalize(dim=0)(x), F.normalize(x, dim=0))
-    assert same_values(adapted.Normalize(parity="strict")(x), F.normalize(x))
+        assert same_bits(adapted.normalize(x), F.normalize(x))
+        assert same_bits(adapted.Normalize(dim=0)(x), F.normalize(x, dim=0))
+    assert same_bits(adapted.Normalize(parity="strict")(x), F.normalize(x))

@@ -41,9 +41,7 @@ def with_gradient(call: Callable[..., Any], x: torch.Tensor) -> tuple[torch.Tens
 
 @each_call
 @each_dtype
-def test_a_compiled_call_gives_the_same_values_and_gradients(
-    rng: Any, call: Any, dtype: Any
-) -> None:
+def test_a_compiled_call_gives_the_same_bits_and_gradients(rng: Any, call: Any, dtype: Any) -> None:
     x = normal(rng, 4, 5, dtype=dtype)
     for got, expected in zip(with_gradient(compiled(call), x), with_gradient(call, x), strict=True):
         torch.testing.assert_close(got, expected)
