@@ -1,6 +1,6 @@
 """parity="strict" on MindSpore tensors: values go to `portnorm.exact`, and bits come back.
 
-parity="semantic" comes here for large tensors in PyNative.
+parity="semantic" comes here for large tensors on a CPU.
 
 In PyNative a tensor is handed over as a NumPy array that shares its memory, and so is the result;
 where a gradient is recorded, a `_Function` of MindSpore does it. In graphs an operator `ops.Custom`
@@ -15,7 +15,6 @@ gradients and cotangents are contiguous.
 from __future__ import annotations
 
 import functools
-import math
 import sys
 from collections.abc import Callable
 from types import FrameType
@@ -48,12 +47,15 @@ class Bits(NamedTuple):
         backward: called with x, the result where it takes that, the cotangent and the arguments.
         takes_result: whether it does.
         arguments: of the function, and the reference.
+        formula: computes the same with operators of MindSpore, to be differentiated twice; None
+            where no second gradient is promised.
     """
 
     forward: Callable[..., Array]
     backward: Callable[..., Array]
     takes_result: bool
     arguments: tuple[Any, ...]
+    formula: Callable[[Tensor], Tensor] | None = None
 
 
 class Outfit(NamedTuple):
@@ -116,6 +118,26 @@ def l2_normalize_bits(axis: int, epsilon: float, reference: MindSporeReference) 
     return Bits(mindspore_cpu.l2_normalize, mindspore_cpu.l2_normalize_vjp, True, given)
 
 
+def definition_bits(
+    dims: tuple[int, ...],
+    floor: float,
+    floor_takes_ties: bool,
+    exact: Bits | None,
+    limit: float,
+    formula: Callable[[Tensor], Tensor],
+) -> Bits:
+    """Return what computes by the definition at p = 2.
+
+    What `exact` gives serves where norms are below the limit; `formula` does the same with
+    operators of MindSpore. For the rest see `Definition`.
+    """
+    from portnorm.exact.definition import Definition, divide, divide_vjp
+
+    forward, arguments = (exact.forward, exact.arguments) if exact else (None, ())
+    definition = Definition(dims, floor, floor_takes_ties, forward, arguments, limit)
+    return Bits(divide, divide_vjp, False, (definition,), formula)
+
+
 def check_shape(shape: Shape | None) -> None:
     """Refuse a shape of which the compiler does not know all; None where it knows nothing.
 
@@ -130,16 +152,23 @@ def check_shape(shape: Shape | None) -> None:
         )
 
 
-def check_no_export() -> None:
+def refuse_export() -> None:
     """Refuse to be written to a file: what is called back lives in this process alone."""
+    if is_exported():
+        raise StrictParityError(
+            "parity='strict' cannot be exported: its arithmetic is not in the graph. Export "
+            "with parity='semantic'."
+        )
+
+
+def is_exported() -> bool:
+    """Return whether the graph that is being compiled goes to a file."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_code.co_name == "export" and _is_of_mindspore(frame):
-            raise StrictParityError(
-                "parity='strict' cannot be exported: its arithmetic is not in the graph. Export "
-                "with parity='semantic'."
-            )
+            return True
         frame = frame.f_back
+    return False
 
 
 def _is_of_mindspore(frame: FrameType) -> bool:
@@ -156,16 +185,18 @@ def _one_nan(value: float) -> float:
 
 def apply(x: Tensor, bits: Bits) -> Tensor:
     """Return the result for a tensor in PyNative."""
-    strides = None if x.is_contiguous() else tuple(x.stride())
-    outfit = Outfit(False, x.dtype == mindspore.bfloat16, strides)
-    if x.size and records_gradient():
-        return _Recorded.apply(x, bits, outfit)
-    return _tensor(bits.forward(_array(x, outfit), *bits.arguments), outfit)
+    return _apply(x, bits, None if x.is_contiguous() else tuple(x.stride()))
 
 
 def apply_contiguous(x: Tensor, bits: Bits) -> Tensor:
-    """Return the result for a tensor in PyNative, without a gradient, as if it were contiguous."""
-    outfit = Outfit(False, False, None)
+    """Return the result for a tensor in PyNative, as if it were contiguous."""
+    return _apply(x, bits, None)
+
+
+def _apply(x: Tensor, bits: Bits, strides: tuple[int, ...] | None) -> Tensor:
+    outfit = Outfit(False, x.dtype == mindspore.bfloat16, strides)
+    if x.size and records_gradient():
+        return _Recorded.apply(x, bits, outfit)
     return _tensor(bits.forward(_array(x, outfit), *bits.arguments), outfit)
 
 
@@ -183,8 +214,14 @@ class _Recorded(_Function):  # type: ignore[misc]
     @staticmethod
     def backward(context: Any, dy: Tensor) -> tuple[Tensor, None, None]:
         (x,) = context.saved_tensors
-        gradient = _RecordedGradient.apply if records_gradient() else _gradient
-        return gradient(x, dy, *context.call), None, None
+        formula = context.call[0].formula
+        if not records_gradient():
+            dx = _gradient(x, dy, *context.call)
+        elif formula is not None:
+            dx = _gradient_of(formula)(x, dy)
+        else:
+            dx = _RecordedGradient.apply(x, dy, *context.call)
+        return dx, None, None
 
 
 class _RecordedGradient(_Function):  # type: ignore[misc]
@@ -220,16 +257,6 @@ def _tensor(array: Array, outfit: Outfit) -> Tensor:
 def records_gradient() -> bool:
     """Return whether what is computed now may be differentiated."""
     return bool(_pynative_executor.requires_grad())
-
-
-def bound_of_norms(x: Tensor, size: int) -> float:
-    """Return what no norm over `size` elements exceeds; not finite where there is a NaN."""
-    array = x.asnumpy().reshape(-1)
-    if array.dtype == np.float16:  # as integers, which NumPy compares faster
-        largest = (array.view(np.int16) & np.int16(0x7FFF)).max().view(np.float16)
-        return float(largest) * math.sqrt(size)
-    with np.errstate(all="ignore"):
-        return math.sqrt(np.dot(array, array))
 
 
 # --- as an operator ------------------------------------------------------------------------------
@@ -278,7 +305,8 @@ def _bprop_of_two(bits: Bits, outfit: Outfit) -> Callable[..., tuple[Tensor]]:
     def bprop(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         return (gradient(x, dout),)
 
-    gradient = ops.Custom(backward, _first, _first, "pyfunc", bprop=_no_second_gradient_of_two)
+    second = _no_second_gradient_of_two if bits.formula is None else _second_of(bits.formula)
+    gradient = ops.Custom(backward, _first, _first, "pyfunc", bprop=second)
     return bprop
 
 
@@ -353,3 +381,17 @@ def _no_second_gradient_of_three(
 ) -> Any:
     _refuse_second_gradient()
     return x, y, dy
+
+
+_gradient_of = ops.GradOperation(sens_param=True)
+_gradients_of = ops.GradOperation(get_all=True, sens_param=True)
+
+
+def _second_of(formula: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+    def first(x: Tensor, dy: Tensor) -> Tensor:
+        return _gradient_of(formula)(x, dy)
+
+    def second(x: Tensor, dy: Tensor, out: Tensor, dout: Tensor) -> Any:
+        return _gradients_of(first)(x, dy, dout)
+
+    return second

@@ -54,9 +54,9 @@ Plan = tuple[Any, ...]
 """(method, dims, floor, accumulator, nan_takes_floor, norm), all constants.
 
 For parity="strict" it is ("strict", what `strict.apply` takes) in PyNative and ("operator", what
-`strict.operate` takes) in a graph. For a large tensor in PyNative it is ("large", bits, size,
-limit, plan): bits for the exact arithmetic where norms of so many elements are below the limit,
-and the plan for all else. Otherwise:
+`strict.operate` takes) in a graph. For a large tensor on a CPU it is ("large", what
+`strict.apply_contiguous` takes) in PyNative and the same as for parity="strict" in a graph, if that
+stays in this process. Otherwise:
 
 method: "empty", "nan", "native", "squares" (p = 2, in a type that holds every square),
     "norm" or "complex".
@@ -113,6 +113,8 @@ def normalize(
     Raises:
         AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError: what torch
             raises for the same arguments.
+        PortnormError: a graph is compiled for tensors of any number of dims, or with a tensor for
+            p or eps, or with ``out``.
         UnsupportedPError: p is not 2, and ``unsupported_p`` is "raise" or parity is "native".
         NativeParityError: parity is "native", and L2Normalize cannot do this.
         StrictParityError: parity is "strict", and the bits cannot be promised: of a complex
@@ -162,6 +164,7 @@ def l2_normalize(
 
     Raises:
         RuntimeError, TypeError, ValueError: what L2Normalize raises for the same arguments.
+        PortnormError: a graph is compiled for tensors of any number of dims.
         NativeParityError: parity is "native", and the host might use another epsilon.
         StrictParityError: parity is "strict", and the bits cannot be promised: of a second
             gradient, in a graph that is exported or whose shapes are unknown, or of a build that
@@ -270,6 +273,7 @@ def _plan_normalize(
     level = resolve_parity(parity)
     if level == "strict":
         strict.check_shape(shape)
+    _check_rank(shape)
     name = _name(dtype)
     arguments = semantics.normalize_arguments(shape, name, p, dim, eps)
     if arguments.p != 2:
@@ -281,7 +285,7 @@ def _plan_normalize(
         axis, epsilon = _native_arguments(shape, name, arguments)
         return _native_plan(axis, epsilon)
     given = semantics.NORMALIZE, dtype, shape, *arguments, _target()
-    return _semantic_plan(*given) if compiling else _plan_of_known_shape(*given)
+    return _semantic_or_large_plan(given, compiling)
 
 
 @ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
@@ -296,6 +300,7 @@ def _plan_l2_normalize(
     level = resolve_parity(parity)
     if level == "strict":
         strict.check_shape(shape)
+    _check_rank(shape)
     axis = semantics.l2_normalize_axis(axis)
     epsilon = semantics.l2_normalize_epsilon(epsilon)
     name = _name(dtype)
@@ -307,12 +312,21 @@ def _plan_l2_normalize(
     if level == "native":
         return _native_plan(axis, epsilon)
     given = semantics.L2NORMALIZE, dtype, shape, 2.0, (axis,), rounded, _target()
-    return _semantic_plan(*given) if compiling else _plan_of_known_shape(*given)
+    return _semantic_or_large_plan(given, compiling)
+
+
+def _check_rank(shape: semantics.Shape | None) -> None:
+    if shape is None:
+        raise PortnormError(
+            "the number of dims has to be known when a graph is compiled: sizes may be None in "
+            "set_inputs, as in Tensor(shape=[None, None], dtype=...), but shape=None is too "
+            "little. Give the number of dims, or run it in PyNative."
+        )
 
 
 def _strict_plan(bits: strict.Bits, shape: semantics.Shape, dtype: str, compiling: bool) -> Plan:
     if compiling:
-        strict.check_no_export()
+        strict.refuse_export()
         return "operator", *strict.operation(bits, shape, dtype == "bfloat16")
     return "strict", bits
 
@@ -346,11 +360,24 @@ def _semantic_plan(
     split = _split(shape, dims) if name in ("float64", "complex128") else 0.0
     power, root = Tensor(p, accumulator), Tensor(1 / p if p else math.inf, accumulator)
     norm = _order(p), dims, power, root, scaled, split
+    if name in semantics.WIDENED_INPUT and method in ("empty", "nan"):
+        accumulator = dtype
     return method, dims, floor, accumulator, nan_takes_floor, norm
 
 
+def _semantic_or_large_plan(given: tuple[Any, ...], compiling: bool) -> Plan:
+    bits = _large_bits(*given)
+    if bits is None:
+        return _semantic_plan(*given)
+    if not compiling:
+        return "large", bits
+    if strict.is_exported() or _graph_leaves_the_process():
+        return _semantic_plan(*given)
+    return "operator", *strict.operation(bits, given[2], False)
+
+
 @functools.lru_cache(maxsize=256)
-def _plan_of_known_shape(
+def _large_bits(
     function: semantics.Function,
     dtype: Any,
     shape: tuple[int, ...],
@@ -358,31 +385,64 @@ def _plan_of_known_shape(
     dims: tuple[int, ...],
     eps: float,
     target: str,
-) -> Plan:
-    """For a large tensor on a CPU, call in the exact arithmetic, which is several times as fast."""
-    plan = _semantic_plan(function, dtype, shape, p, dims, eps, target)
-    name = _name(dtype)
-    if math.prod(shape) < _LARGE or target != "CPU" or p != 2 or name not in _HELD:
-        return plan
-    size = math.prod(shape[d] for d in dims)
-    largest, smallest_floor = _HELD[name]
-    if not smallest_floor <= function.floor(max(eps, 0)) < math.inf:
-        return plan
-    arguments = semantics.NormalizeArguments(p, dims, eps)
-    if function is semantics.L2NORMALIZE and name == "float16":
-        # Its own sum rounds to float16; torch's does not, and is as good for this many terms.
-        if size > _LONGEST_IN_FLOAT16:
-            return plan
-        arguments = arguments._replace(eps=math.sqrt(eps))
-    elif function is semantics.L2NORMALIZE:
-        bits = strict.l2_normalize_bits(dims[0], eps, MindSporeReference())
-        return "large", bits, size, largest, plan
-    bits = strict.normalize_bits(shape, name, dims, arguments, TorchReference())
-    return "large", bits, size, largest, plan
+) -> strict.Bits | None:
+    """For a large tensor on a CPU, call in arithmetic on its array, which is several times as fast.
 
+    Return None for all other tensors.
+    """
+    name = _name(dtype)
+    known = None not in shape and math.prod(shape) >= _LARGE
+    if not known or target != "CPU" or p != 2 or name not in _HELD or math.isnan(eps):
+        return None
+    plan = _semantic_plan(function, dtype, shape, p, dims, eps, target)
+
+    def formula(x: Tensor) -> Tensor:
+        return _divide(x, plan)
+
+    is_l2_normalize = function is semantics.L2NORMALIZE
+    floor = math.sqrt(eps) if is_l2_normalize else eps
+    largest, smallest_floor = _HELD[name]
+    exact = None
+    if smallest_floor <= max(floor, 0) < math.inf:
+        exact = _near_enough(function, shape, name, dims, eps, floor)
+    return strict.definition_bits(dims, floor, is_l2_normalize, exact, largest, formula)
+
+
+def _near_enough(
+    function: semantics.Function,
+    shape: tuple[int, ...],
+    name: str,
+    dims: tuple[int, ...],
+    eps: float,
+    floor: float,
+) -> strict.Bits | None:
+    """Return the exact arithmetic that is as good as parity="semantic" promises, if any is."""
+    if function is semantics.L2NORMALIZE and name != "float16":
+        return strict.l2_normalize_bits(dims[0], eps, MindSporeReference())
+    size = math.prod(shape[d] for d in dims)
+    if name == "float16" and size < _SHORTEST_IN_FLOAT16:
+        return None
+    if function is semantics.L2NORMALIZE and size > _LONGEST_IN_FLOAT16:
+        return None
+    # In float16 L2Normalize rounds its sum; torch does not.
+    arguments = semantics.NormalizeArguments(2.0, dims, floor)
+    return strict.normalize_bits(shape, name, dims, arguments, TorchReference())
+
+
+def _graph_leaves_the_process() -> bool:
+    """A graph that is kept on disk, or cut up among devices, has to hold operators of MindSpore."""
+    return bool(mindspore.get_context("enable_compile_cache")) or (
+        mindspore.get_auto_parallel_context("parallel_mode") not in _WHOLE_GRAPHS
+    )
+
+
+_WHOLE_GRAPHS = ("stand_alone", "data_parallel")
 
 _LARGE = 1 << 18
 """Elements from which on a tensor is worth a look at its magnitudes."""
+
+_SHORTEST_IN_FLOAT16 = 5
+"""Below this size NumPy is faster."""
 
 _LONGEST_IN_FLOAT16 = 8192
 """float32 sums of so many squares are good to a step of float16."""
@@ -518,13 +578,13 @@ def _divide(x: Tensor, plan: Plan) -> Tensor:
     if plan[0] == "operator":
         return strict.operate(x, plan[1], plan[2], plan[3])
     if plan[0] == "large":
-        return _divide_large(x, plan[1], plan[2], plan[3], plan[4])
+        return strict.apply_contiguous(x, plan[1])
     method, dims, floor, accumulator, nan_takes_floor, norm = plan
     if method == "empty":
-        return x * 1
+        return (x.astype(accumulator) * 1).astype(x.dtype)
     if method == "nan":
         # Not a product: compiled graphs take `x * NaN` for x.
-        return x / floor.astype(x.dtype)
+        return (x.astype(accumulator) / floor.astype(accumulator)).astype(x.dtype)
     if method == "native":
         return _get_cache_prim(ops.L2Normalize)(dims[0], floor)(x)
     if method == "complex":
@@ -643,12 +703,6 @@ def _smallest_normal(dtype: Any) -> Tensor:
 
 
 # --- PyNative only, or refused while compiling --------------------------------------------------
-
-
-def _divide_large(x: Tensor, bits: strict.Bits, size: int, limit: float, plan: Plan) -> Tensor:
-    if strict.records_gradient() or not strict.bound_of_norms(x, size) < limit:
-        return _divide(x, plan)
-    return strict.apply_contiguous(x, bits)
 
 
 @ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]

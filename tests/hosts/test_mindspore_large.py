@@ -1,4 +1,4 @@
-"""Large tensors in PyNative take a faster road at parity="semantic", under the same promise."""
+"""Large tensors on a CPU take a faster road at parity="semantic", under the same promise."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
-from mindspore import Tensor
+from mindspore import Tensor, nn, ops
 from mindspore_host import Call, Gradient, array
 
+import portnorm
 import portnorm.mindspore as adapted
-from portnorm import _mindspore_strict
 from portnorm.exact import mindspore_cpu, torch_cpu
 
 pytestmark = pytest.mark.usefixtures("synchronous")
@@ -25,13 +25,17 @@ DTYPES = ["float16", "float32", "float64"]
 
 @pytest.fixture
 def fast_calls(monkeypatch):
-    """Count the calls that take the faster road."""
+    """Count the calls of exact arithmetic."""
     calls = []
-    road = _mindspore_strict.apply_contiguous
-    monkeypatch.setattr(
-        _mindspore_strict, "apply_contiguous", lambda *given: calls.append(given) or road(*given)
-    )
-    return calls
+    for module, name in ((torch_cpu, "normalize"), (mindspore_cpu, "l2_normalize")):
+        monkeypatch.setattr(module, name, counted(getattr(module, name), calls))
+    adapted._large_bits.cache_clear()
+    yield calls
+    adapted._large_bits.cache_clear()
+
+
+def counted(function, calls):
+    return lambda *given: calls.append(given) or function(*given)
 
 
 def true_quotients(values, axis, floor, *, on_squares):
@@ -56,10 +60,12 @@ def random_values(rng, shape, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "dim"), SHAPES)
-def test_normalize_of_a_large_tensor_is_as_near_as_promised(rng, fast_calls, dtype, shape, dim):
+def test_normalize_of_a_large_tensor_is_as_near_as_promised(
+    rng, run, fast_calls, dtype, shape, dim
+):
     values = random_values(rng, shape, dtype)
     eps = float(rng.choice([1e-12, 1.0]))
-    got = array(adapted.normalize(Tensor(values), 2.0, dim, eps))
+    got = array(run(Call(adapted.normalize, 2.0, dim, eps), Tensor(values)))
     assert len(fast_calls) == 1
     true = true_quotients(values, dim, np.dtype(dtype).type(eps), on_squares=False)
     own = error_in_ulp(torch_cpu.normalize(values, 2.0, dim, eps), true)
@@ -68,10 +74,12 @@ def test_normalize_of_a_large_tensor_is_as_near_as_promised(rng, fast_calls, dty
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("shape", "axis"), SHAPES)
-def test_l2_normalize_of_a_large_tensor_is_as_near_as_promised(rng, fast_calls, dtype, shape, axis):
+def test_l2_normalize_of_a_large_tensor_is_as_near_as_promised(
+    rng, run, fast_calls, dtype, shape, axis
+):
     values = random_values(rng, shape, dtype)
     epsilon = float(rng.choice([1e-4, 1.0]))
-    got = array(adapted.l2_normalize(Tensor(values), axis, epsilon))
+    got = array(run(Call(adapted.l2_normalize, axis, epsilon), Tensor(values)))
     # In float16 L2Normalize rounds each sum, so that errors of its own promise nothing.
     assert len(fast_calls) == (dtype != "float16" or shape[axis] <= 8192)
     floor = np.dtype(dtype).type(np.float32(epsilon))
@@ -104,42 +112,109 @@ CALLS = [(adapted.normalize, 2.0, 1), (adapted.l2_normalize, 1)]
         *((dtype, value) for dtype in DTYPES for value in (math.inf, math.nan)),
     ],
 )
-def test_what_would_overflow_there_does_not_take_it(rng, fast_calls, call, dtype, special):
+def test_what_would_overflow_there_is_computed_in_a_wider_type(rng, run, call, dtype, special):
     values = random_values(rng, (1024, 300), dtype)
     values[3] = special
-    got = array(call[0](Tensor(values), *call[1:]))
-    assert not fast_calls
-    expected = array(call[0](Tensor(values[:4]), *call[1:]))
-    assert np.array_equal(got[:4], expected, equal_nan=True)
+    values[4, 7] = special
+    x, few = Tensor(values), Tensor(values[:6])
+    got, expected = array(run(Call(*call), x)), array(Call(*call)(few))
+    assert np.array_equal(np.isnan(got[:6]), np.isnan(expected))
+    assert got[:6] == pytest.approx(expected, rel=4 * float(np.finfo(dtype).eps), nan_ok=True)
     if math.isfinite(special):
         assert got[3] == pytest.approx(300**-0.5, rel=1e-3)
 
 
+def test_exact_arithmetic_that_would_overflow_is_not_called(fast_calls):
+    adapted.normalize(Tensor(np.full((1024, 300), 1e25, np.float32)))
+    assert not fast_calls
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_what_would_underflow_there_does_not_take_it(fast_calls, dtype):
+def test_tiny_vectors_do_not_underflow(run, dtype):
     tiny = float(np.finfo(dtype).tiny)
     x = Tensor(np.full((1024, 300), tiny, dtype))
-    assert array(adapted.normalize(x, eps=0.0)) == pytest.approx(300**-0.5, rel=1e-6)
-    assert not fast_calls
+    got = array(run(Call(adapted.normalize, 2.0, 1, 0.0), x))
+    assert got == pytest.approx(300**-0.5, rel=1e-6)
+
+
+def test_subnormals_are_kept_in_threads_of_mindspore_too(run):
+    """They are divided by the floor, and the result is a normal number."""
+    x = np.full((1024, 300), 1e-40, np.float32)
+    expected = (x.astype(float) / 1e-12).astype(np.float32)
+    cell = Call(adapted.normalize)
+    assert array(run(cell, Tensor(x))) == pytest.approx(expected, rel=1e-6)
+    g = np.full((1024, 300), 1e-40, np.float32)
+    got = array(run(Gradient(cell), Tensor(x), Tensor(g)))
+    assert got == pytest.approx(g.astype(float) / 1e-12, rel=1e-6)
 
 
 @pytest.mark.parametrize("eps", [math.nan, math.inf])
-def test_extreme_floors_do_not_take_it(fast_calls, eps):
-    got = array(adapted.normalize(Tensor(np.ones((1024, 300), np.float32)), eps=eps))
+def test_extreme_floors(run, eps):
+    x = Tensor(np.ones((1024, 300), np.float32))
+    got = array(run(Call(adapted.normalize, 2.0, 1, eps), x))
     assert np.isnan(got).all() if math.isnan(eps) else (got == 0).all()
-    assert not fast_calls
+
+
+# --- gradients ------------------------------------------------------------------------------------
+
+
+def true_gradient(values, g, axis, floor, *, ties_pass):
+    x, g = values.astype(np.longdouble), g.astype(np.longdouble)
+    norm = np.sqrt((x * x).sum(axis=axis, keepdims=True))
+    passes = norm >= floor if ties_pass else norm > floor
+    divisor = np.where(passes, norm, floor)
+    y = x / divisor
+    along = np.where(passes, y * (g * y).sum(axis=axis, keepdims=True), 0)
+    scale = (np.abs(g) + np.abs(y) * np.sqrt((g * g).sum(axis=axis, keepdims=True))) / divisor
+    return (g - along) / divisor, scale
+
+
+@pytest.mark.parametrize("function", [adapted.normalize, adapted.l2_normalize])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "axis"), [*SHAPES, ((90_000, 3), 1)])
+def test_gradients_are_those_of_the_formula(rng, run, function, dtype, shape, axis):
+    values, g = random_values(rng, shape, dtype), rng.normal(size=shape).astype(dtype)
+    values[:2] = 0
+    floor = float(rng.choice([0.25, 16.0]))
+    is_torchs = function is adapted.normalize
+    arguments = (2.0, axis, floor) if is_torchs else (axis, floor**2)
+    got = array(run(Gradient(Call(function, *arguments)), Tensor(values), Tensor(g)))
+    true, scale = true_gradient(values, g, axis, floor, ties_pass=is_torchs)
+    bound = 4 * float(np.finfo(dtype).eps) * scale + float(np.finfo(dtype).smallest_subnormal)
+    assert (np.abs(got - true) <= bound).all()
+
+
+@pytest.mark.parametrize(("function", "passes"), [("normalize", True), ("l2_normalize", False)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_norm_that_equals_the_floor_passes_as_in_the_formula(run, function, passes, dtype):
+    values = np.tile(np.asarray([2, 3, 6], dtype), (90_000, 1))
+    g = np.tile(np.asarray([1, 0, 0], dtype), (90_000, 1))
+    arguments = (2.0, 1, 7.0) if passes else (1, 49.0)
+    cell = Gradient(Call(getattr(adapted, function), *arguments))
+    got = array(run(cell, Tensor(values), Tensor(g)))
+    assert ((got[:, 1] != 0) == passes).all()
+
+
+class SecondGradient(nn.Cell):
+    def __init__(self, cell):
+        super().__init__()
+        self.first = Gradient(cell)
+        self.gradient = ops.GradOperation(sens_param=True)
+
+    def construct(self, x, cotangent, second):
+        return self.gradient(self.first)(x, cotangent, second)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_gradient_does_not_take_it(rng, fast_calls, call):
-    """It is that of the formula, not of the emulated kernel."""
-    values = random_values(rng, (1024, 300), "float32")
-    cotangent = random_values(rng, (1024, 300), "float32")
-    cell = Gradient(Call(*call))
-    got = array(cell(Tensor(values), Tensor(cotangent)))
-    assert not fast_calls
-    few = array(cell(Tensor(values[:9]), Tensor(cotangent[:9])))
-    assert (got[:9] == few).all()
+def test_second_gradients_are_those_of_small_tensors(rng, run, call):
+    x, g, h = (random_values(rng, (1024, 300), "float32") for _ in range(3))
+    cell = SecondGradient(Call(*call))
+    got = array(run(cell, *map(Tensor, (x, g, h))))
+    expected = array(cell(*(Tensor(part[:9]) for part in (x, g, h))))
+    assert got[:9] == pytest.approx(expected, rel=1e-5, abs=1e-6 * np.abs(expected).max())
+
+
+# --- where it is not taken ------------------------------------------------------------------------
 
 
 def test_smaller_tensors_do_not_take_it(rng, fast_calls):
@@ -148,3 +223,38 @@ def test_smaller_tensors_do_not_take_it(rng, fast_calls):
     compiled = array(mindspore.jit(Call(adapted.normalize))(Tensor(values)))
     assert (array(adapted.normalize(Tensor(values))) == compiled).all()
     assert not fast_calls
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_large_layer_is_exported_as_operators_of_mindspore(rng, fast_calls, call, tmp_path):
+    values = random_values(rng, (1024, 300), "float32")
+    name = str(tmp_path / "layer")
+    mindspore.export(Call(*call), Tensor(values), file_name=name, file_format="MINDIR")
+    graph = nn.GraphCell(mindspore.load(f"{name}.mindir"))
+    got = array(graph(Tensor(values)))
+    assert not fast_calls
+    assert got == pytest.approx(array(Call(*call)(Tensor(values))), rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["semi_auto_parallel", "auto_parallel"])
+def test_a_graph_that_is_cut_up_holds_operators_of_mindspore(monkeypatch, mode):
+    assert not adapted._graph_leaves_the_process()
+    monkeypatch.setattr(mindspore, "get_auto_parallel_context", lambda name: mode)
+    assert adapted._graph_leaves_the_process()
+
+
+def test_a_second_thread_gets_the_same_bits(rng):
+    from concurrent.futures import ThreadPoolExecutor
+
+    values = [random_values(rng, (1024, 300), "float32") for _ in range(4)]
+    expected = [array(adapted.normalize(Tensor(v))) for v in values]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda v: array(adapted.normalize(Tensor(v))), values))
+    assert all((a == b).all() for a, b in zip(got, expected, strict=True))
+
+
+def test_options_of_parity_strict_do_not_change_it(rng):
+    values = random_values(rng, (1024, 300), "float32")
+    expected = array(adapted.normalize(Tensor(values)))
+    with portnorm.set_options(reference=portnorm.TorchReference("2.4.1", "neon")):
+        assert (array(adapted.normalize(Tensor(values))) == expected).all()
