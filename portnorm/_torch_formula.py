@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
         dim: the dim of the vectors.
         epsilon: as `semantics.round_epsilon` returns it.
     """
+    if type(x) is not Tensor and hasattr(x, "placements"):
+        return _of_distributed(x, dim, epsilon)
     needs_gradient = x.requires_grad and torch.is_grad_enabled()
     plain = x.dtype == torch.float32 and x.is_cpu and is_plain_call()
     if plain and epsilon > 0 and not needs_gradient:
@@ -61,3 +64,34 @@ def _sum(terms: Tensor, dim: int) -> Tensor:
     # Not `unit < inf`: then terms + unit may still overflow, and inf - inf is NaN.
     upper = torch.where(2 * unit < math.inf, (terms.detach() + unit) - unit, 0.0)
     return upper.sum(dim, keepdim=True) + (terms - upper).sum(dim, keepdim=True)
+
+
+def _of_distributed(x: Any, dim: int, epsilon: float) -> Tensor:
+    """Normalize a DTensor: processes that share a vector send their sums once.
+
+    DTensor by itself sends them once for each operator that takes them.
+    """
+    from torch.distributed.tensor import DTensor, Partial
+
+    x = _added_up(x)
+    v = x.float() if x.dtype == torch.float16 else x
+    part = v.to_local()
+    shape = (*x.shape[:dim], 1, *x.shape[dim + 1 :])
+    squares = DTensor.from_local(
+        _sum(part * part, dim),
+        x.device_mesh,
+        [Partial() if getattr(p, "dim", None) == dim else p for p in x.placements],
+        shape=torch.Size(shape),
+        stride=torch.empty(shape, device="meta").stride(),
+    )
+    squares = _added_up(squares)
+    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
+    y: Tensor = (v / divisor.to(v.dtype)).to(x.dtype)
+    return y
+
+
+def _added_up(x: Any) -> Any:
+    """Return the DTensor of which no process holds a mere summand."""
+    from torch.distributed.tensor import Replicate
+
+    return x.redistribute(placements=[Replicate() if p.is_partial() else p for p in x.placements])

@@ -21,7 +21,7 @@ from portnorm._torch_arguments import (
     is_plain_call,
     l2_normalize_arguments,
 )
-from portnorm._torch_strict import host, operators
+from portnorm._torch_strict import host, operators, sharding
 from portnorm._torch_strict.operators import text_of
 from portnorm.errors import StrictParityError
 from portnorm.options import get_options
@@ -96,6 +96,7 @@ def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     if not isinstance(input, Tensor):
         raise semantics.input_is_no_tensor(input)
     _refuse_forward_mode(input)
+    sharding.prepare()
     p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input.dtype)
     dtype = dtype_name(input.dtype)
     gradient = _needs_gradient(input)
@@ -212,6 +213,7 @@ def _l2_normalize_by_operator(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
     """Call the operator on any kind of tensor, also while a graph is made."""
     dim, _ = l2_normalize_arguments(x, axis, epsilon)
     _refuse_forward_mode(x)
+    sharding.prepare()
     return operators.l2_normalize(x, dim, float(fixed(epsilon)), _mindspore_reference())
 
 

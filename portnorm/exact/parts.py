@@ -1,0 +1,130 @@
+"""Parts of an array: whether one has the bits that it has in the whole.
+
+A part here has whole vectors, but not all of them. Vectors do not know of each other's values, and
+still their bits may depend on how many lie side by side: with them change the strides, which
+columns torch sums in groups, and what it gives to its threads. All of that stands in the plans of
+`torch_cpu`, so the plan of the part is compared with that of the whole.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from portnorm.exact.arrays import Array
+from portnorm.exact.iteration import Ints
+from portnorm.exact.torch_cpu import _WIDTH, _gradient_plan, _Plan, _plan, _SumPlan
+from portnorm.reference import TorchReference
+
+
+class Layout(NamedTuple):
+    """How the operands of a call lie in memory.
+
+    Attributes:
+        shape: their shape.
+        x: the strides of the vectors, in elements.
+        g: those of the cotangent; None for the forward.
+    """
+
+    shape: Ints
+    x: Ints
+    g: Ints | None = None
+
+
+def keeps_bits(
+    part: Layout,
+    whole: Layout,
+    dtype: str,
+    p: float,
+    dim: Any,
+    eps: float,
+    reference: TorchReference,
+) -> bool:
+    """Return whether the vectors of a part have the bits that they have in the whole array.
+
+    Args:
+        part: as large as ``whole`` in the reduced dims. If it has dims of other sizes, it does
+            not matter which vectors of the whole it has.
+        whole: with as many operands.
+        dtype: ``"float16"``, ``"bfloat16"``, ``"float32"`` or ``"float64"``.
+        p, dim, eps: as for `torch_cpu.normalize`; dim is an int or a tuple.
+        reference: the build of torch.
+
+    Returns:
+        False also in some cases in which the bits are the same.
+
+    >>> row, rows = Layout((1, 99), (99, 1)), Layout((5, 99), (99, 1))
+    >>> keeps_bits(row, rows, "float32", 2.0, 1, 1e-12, TorchReference())
+    True
+    >>> column, columns = Layout((99, 1), (1, 1)), Layout((99, 5), (5, 1))
+    >>> keeps_bits(column, columns, "float32", 2.0, 0, 1e-12, TorchReference())
+    False
+    """
+    one, other = (_norm_plan(layout, dtype, p, dim, eps, reference) for layout in (part, whole))
+    if one.rule != other.rule or not _same(one.reduced[:, 0], other.reduced[:, 0]):
+        return False
+    if part.g is None:
+        return True
+    # The count of ties is rounded unless there is one vector.
+    if (one.norms > 1) != (other.norms > 1):
+        return False
+    return _same_sums(*(_sums(layout, dtype, one, reference) for layout in (part, whole)))
+
+
+def _norm_plan(
+    layout: Layout, dtype: str, p: float, dim: Any, eps: float, reference: TorchReference
+) -> _Plan:
+    strides = _in_bytes(layout.x, dtype)
+    return _plan(layout.shape, strides, dtype, p, dim, eps, reference.rules, reference.threads)
+
+
+def _sums(layout: Layout, dtype: str, plan: _Plan, reference: TorchReference) -> _SumPlan:
+    assert layout.g is not None
+    strides = _in_bytes(layout.x, dtype), _in_bytes(layout.g, dtype)
+    return _gradient_plan(
+        layout.shape, *strides, dtype, plan.dims, plan.p, reference.rules, reference.threads
+    ).sums
+
+
+def _in_bytes(strides: Ints, dtype: str) -> Ints:
+    return tuple(stride * _WIDTH[dtype] for stride in strides)
+
+
+def _same(one: Array, other: Array) -> bool:
+    return bool(np.array_equal(one, other))
+
+
+def _same_sums(one: _SumPlan, other: _SumPlan) -> bool:
+    """Return whether `reduction.sum_columns` adds in the same order."""
+    if not _same(one.reduced[:, :1], other.reduced[:, :1]):
+        return False
+    if (one.width, one.paired, one.in_steps) != (other.width, other.paired, other.in_steps):
+        return False
+    if len(one.reduced) == 0:
+        return one.from_zero == other.from_zero
+    if one.blocks is None or other.blocks is None:
+        return (
+            one.blocks is other.blocks
+            and (one.chunk, one.threads) == (other.chunk, other.threads)
+            and _relation(one) == _relation(other)
+        )
+    if _relation(one) != _relation(other):
+        return False
+    if one.reduced[0, 1] < one.kept[0, 1]:  # columns do not form groups
+        return True
+    return _same(one.blocks, other.blocks) or (_in_groups(one) and _in_groups(other))
+
+
+def _relation(plan: _SumPlan) -> tuple[bool, bool, bool]:
+    """Return what of the strides decides on the order."""
+    columns = plan.reduced[1:] if len(plan.reduced) > 1 else plan.kept
+    stride, column_stride = int(plan.reduced[0, 1]), int(columns[0, 1])
+    return stride == 1, column_stride == 1, stride < column_stride
+
+
+def _in_groups(plan: _SumPlan) -> bool:
+    """Return whether all columns are in groups, of those of each thread none left over."""
+    assert plan.blocks is not None
+    group = 4 * len(plan.width)
+    return not ((plan.blocks[:, 3] - plan.blocks[:, 2]) % group).any()
