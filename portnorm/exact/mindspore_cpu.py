@@ -275,12 +275,22 @@ def l2_normalize_vjp(
 
 def _check(x: Array, axis: Any, epsilon: Any) -> tuple[int, float]:
     """Return axis counted from 0, and epsilon as the kernel has it."""
+    if not x.dtype.isnative:
+        _check_arguments(x.ndim, x.dtype, axis, epsilon)
+        raise ValueError("expected an array in the byte order of this machine")
+    if type(axis) is int and type(epsilon) is float:
+        return _check_once(x.ndim, x.dtype, axis, epsilon)
+    return _check_arguments(x.ndim, x.dtype, axis, epsilon)
+
+
+def _check_arguments(ndim: int, dtype: Any, axis: Any, epsilon: Any) -> tuple[int, float]:
     axis = semantics.l2_normalize_axis(axis)
     epsilon = semantics.l2_normalize_epsilon(epsilon)
-    dim = semantics.check_l2_normalize_input(x.shape, x.dtype.name, axis)
-    if not x.dtype.isnative:
-        raise ValueError("expected an array in the byte order of this machine")
-    return dim, semantics.round_epsilon(epsilon, x.dtype.name)
+    dim = semantics.check_l2_normalize_input((None,) * ndim, dtype.name, axis)
+    return dim, semantics.round_epsilon(epsilon, dtype.name)
+
+
+_check_once = functools.lru_cache(maxsize=256)(_check_arguments)
 
 
 @functools.lru_cache(maxsize=1024)
