@@ -6,6 +6,7 @@ NumPy, Numba and `portnorm.exact` are loaded at the first call.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from portnorm.reference import MindSporeReference, TorchReference
 
 
 class _Exact(NamedTuple):
+    ndarray: Any
     torch_cpu: Any
     mindspore_cpu: Any
 
@@ -27,21 +29,38 @@ class _Exact(NamedTuple):
 @functools.cache
 def _exact() -> _Exact:
     # Two threads may both come here; Python's lock on imports lets one of them wait.
+    import numpy as np
+
     from portnorm.exact import mindspore_cpu, torch_cpu
 
-    return _Exact(torch_cpu, mindspore_cpu)
+    return _Exact(np.ndarray, torch_cpu, mindspore_cpu)
 
 
 # --- tensors and arrays ---------------------------------------------------------------------------
 
 
+_NUMPY_DTYPES = {
+    torch.float16: "f2",
+    torch.bfloat16: "u2",
+    torch.float32: "f4",
+    torch.float64: "f8",
+}
+_Memory = ctypes.c_char * (1 << 46)
+
+
 def array(x: Tensor) -> Any:
-    """Return an array on the memory of a tensor; bfloat16 as its bits in uint16."""
-    if x.requires_grad:
-        x = x.detach()
-    if x.dtype == torch.bfloat16:
-        return x.view(torch.int16).numpy().view("uint16")
-    return x.numpy()
+    """Return an array on the memory of a tensor; bfloat16 as its bits in uint16.
+
+    The tensor must outlive the array. Not `Tensor.numpy`, after which a tensor cannot be resized
+    any more, as fully_shard does with parameters.
+    """
+    dtype, strides = _NUMPY_DTYPES.get(x.dtype), None
+    if dtype is None:
+        return x.numpy()  # which `portnorm.exact` refuses
+    if not x.is_contiguous():
+        strides = tuple(stride * x.itemsize for stride in x.stride())
+    memory = _Memory.from_address(x.data_ptr())
+    return _exact().ndarray(x.shape, dtype, memory, 0, strides)
 
 
 def tensor(array: Any, dtype: torch.dtype) -> Tensor:

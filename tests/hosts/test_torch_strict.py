@@ -226,6 +226,14 @@ def test_a_gradient_accumulates_in_the_leaf(rng: Any) -> None:
     assert weight.grad is not None
 
 
+def test_an_input_can_be_resized_afterwards() -> None:
+    x = torch.ones(3, 4)
+    strict(x)
+    adapted.l2_normalize(x, parity="strict")
+    x.resize_(5, 6)
+    assert x.shape == (5, 6)
+
+
 def test_without_grad_mode_nothing_is_recorded(rng: Any) -> None:
     x = normal(rng, 4, 5).requires_grad_()
     with torch.no_grad():

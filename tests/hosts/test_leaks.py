@@ -1,0 +1,125 @@
+"""A hundred thousand calls leave no memory, file descriptor or thread behind."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import needs_mindspore, needs_torch
+from tests.imports.blocked import run_python
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+PROGRAM = """
+import gc, json, os, threading
+
+{calls}
+
+def measure():
+    gc.collect()
+    with open("/proc/self/statm") as file:
+        memory = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    tasks = len(os.listdir("/proc/self/task"))
+    return memory, len(os.listdir("/proc/self/fd")), threading.active_count(), tasks
+
+for _ in range({count} // 5):
+    call()
+before = measure()
+for _ in range({count}):
+    call()
+print(json.dumps([b - a for a, b in zip(before, measure())]))
+"""
+
+BYTES_PER_CALL = 40
+"""Less than the smallest object of a call. What was seen is below 1."""
+
+
+class Growth(NamedTuple):
+    """What is there more of after the calls than before."""
+
+    memory: int
+    descriptors: int
+    threads: int
+    tasks: int
+
+
+def growth(calls: str, count: int) -> Growth:
+    """Run code that defines ``call``, and then call it, after some calls to warm up."""
+    return Growth(*json.loads(run_python(PROGRAM.format(calls=calls, count=count))))
+
+
+def check(found: Growth, count: int) -> None:
+    assert found.memory < BYTES_PER_CALL * count, found
+    assert found[1:] == (0, 0, 0), found
+
+
+ON_ARRAYS = """
+import numpy as np
+from portnorm.exact import mindspore_cpu, torch_cpu
+
+x = np.linspace(-1, 2, 32, dtype=np.float32).reshape(4, 8)
+
+def call():
+    torch_cpu.normalize_vjp(x, torch_cpu.normalize(x, 2.0, 1), 2.0, 1)
+    mindspore_cpu.l2_normalize_vjp(x, mindspore_cpu.l2_normalize(x, 1), x, 1)
+"""
+
+ON_TORCH = """
+import torch
+import portnorm.torch as host
+
+x = torch.linspace(-1, 2, 32).reshape(4, 8).requires_grad_()
+g = torch.ones(4, 8)
+
+def call():
+    torch.autograd.grad(host.normalize(x, parity="strict"), x, g)
+    torch.autograd.grad(host.l2_normalize(x, parity="strict"), x, g)
+"""
+
+ON_MINDSPORE = """
+import mindspore, numpy as np
+from mindspore import Tensor, ops
+import portnorm.mindspore as host
+
+mindspore.runtime.launch_blocking()
+x = Tensor(np.linspace(-1, 2, 32, dtype=np.float32).reshape(4, 8))
+"""
+FORWARD = """
+def call():
+    host.normalize(x, parity="strict")
+    host.l2_normalize(x, parity="strict")
+"""
+
+
+def test_the_exact_arithmetic_leaves_nothing_behind() -> None:
+    check(growth(ON_ARRAYS, 100_000), 100_000)
+
+
+@needs_torch
+def test_strict_calls_and_gradients_on_torch_leave_nothing_behind() -> None:
+    check(growth(ON_TORCH, 100_000), 100_000)
+
+
+@needs_mindspore
+def test_strict_calls_on_mindspore_leave_nothing_behind() -> None:
+    check(growth(ON_MINDSPORE + FORWARD, 100_000), 100_000)
+
+
+PLANTED = {
+    "memory": "kept.append(bytes(100))",
+    "descriptors": "os.dup(0)",
+    "threads": "threading.Thread(target=threading.Event().wait, daemon=True).start()",
+}
+
+
+@pytest.mark.parametrize(
+    ("leak", "count"), [("memory", 100_000), ("descriptors", 20), ("threads", 20)]
+)
+def test_a_planted_leak_is_found(leak: str, count: int) -> None:
+    found = growth(f"kept = []\ndef call():\n    {PLANTED[leak]}\n", count)
+    with pytest.raises(AssertionError, match="Growth"):
+        check(found, count)
+    assert getattr(found, leak) >= count
