@@ -116,12 +116,7 @@ def l2_normalize_arguments(x: Any, axis: Any, epsilon: Any) -> tuple[int, float]
 def _check_once(
     ndim: int, dtype: torch.dtype, axis: int, epsilon: float | int
 ) -> tuple[int, float]:
-    return _check(ndim, dtype_name(dtype), axis, epsilon)
+    return semantics.l2_normalize_arguments(ndim, dtype_name(dtype), axis, epsilon)
 
 
-def _check(ndim: int, dtype: str, axis: int, epsilon: float | int) -> tuple[int, float]:
-    dim = semantics.check_l2_normalize_input((None,) * ndim, dtype, axis)
-    return dim, semantics.round_epsilon(epsilon, dtype)
-
-
-_check_in_graphs = checked_in_graphs(_check)
+_check_in_graphs = checked_in_graphs(semantics.l2_normalize_arguments)

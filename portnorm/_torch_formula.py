@@ -20,16 +20,17 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
         dim: the dim of the vectors.
         epsilon: as `semantics.round_epsilon` returns it.
     """
-    if type(x) is not Tensor and hasattr(x, "placements"):
-        return _of_distributed(x, dim, epsilon)
+    is_shared = type(x) is not Tensor and hasattr(x, "placements")
+    if is_shared:
+        x = _added_up(x)
     needs_gradient = x.requires_grad and torch.is_grad_enabled()
-    plain = x.dtype == torch.float32 and x.is_cpu and is_plain_call()
+    plain = x.dtype == torch.float32 and x.is_cpu and not is_shared and is_plain_call()
     if plain and epsilon > 0 and not needs_gradient:
         return _value(x, dim, epsilon)
     # float32 holds the squares of every float16 number; L2Normalize's own overflow is a defect
     # that parity="semantic" leaves out.
     v = x.float() if x.dtype == torch.float16 else x
-    squares = _sum(v * v, dim)
+    squares = _sum_of_shared(v, dim) if is_shared else _sum(v * v, dim)
     # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
     # epsilon's.
     divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
@@ -66,28 +67,23 @@ def _sum(terms: Tensor, dim: int) -> Tensor:
     return upper.sum(dim, keepdim=True) + (terms - upper).sum(dim, keepdim=True)
 
 
-def _of_distributed(x: Any, dim: int, epsilon: float) -> Tensor:
-    """Normalize a DTensor: processes that share a vector send their sums once.
+def _sum_of_shared(v: Any, dim: int) -> Any:
+    """Return the sums of squares of a DTensor: processes that share a vector send theirs once.
 
     DTensor by itself sends them once for each operator that takes them.
     """
     from torch.distributed.tensor import DTensor, Partial
 
-    x = _added_up(x)
-    v = x.float() if x.dtype == torch.float16 else x
     part = v.to_local()
-    shape = (*x.shape[:dim], 1, *x.shape[dim + 1 :])
+    shape = (*v.shape[:dim], 1, *v.shape[dim + 1 :])
     squares = DTensor.from_local(
         _sum(part * part, dim),
-        x.device_mesh,
-        [Partial() if getattr(p, "dim", None) == dim else p for p in x.placements],
+        v.device_mesh,
+        [Partial() if getattr(p, "dim", None) == dim else p for p in v.placements],
         shape=torch.Size(shape),
         stride=torch.empty(shape, device="meta").stride(),
     )
-    squares = _added_up(squares)
-    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
-    y: Tensor = (v / divisor.to(v.dtype)).to(x.dtype)
-    return y
+    return _added_up(squares)
 
 
 def _added_up(x: Any) -> Any:

@@ -391,6 +391,19 @@ def round_epsilon(epsilon: float | int, dtype: str) -> float:
     return rounded
 
 
+def l2_normalize_arguments(
+    ndim: int, dtype: str, axis: object, epsilon: object
+) -> tuple[int, float]:
+    """Check all of a call of L2Normalize; return axis counted from 0, and epsilon as it is used.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: what L2Normalize raises, in its order.
+    """
+    of_one, lower_bound = l2_normalize_axis(axis), l2_normalize_epsilon(epsilon)
+    dim = check_l2_normalize_input((None,) * ndim, dtype, of_one)
+    return dim, round_epsilon(lower_bound, dtype)
+
+
 def l2_normalize_input_is_no_tensor(value: object) -> TypeError:
     """Return MindSpore's error for an input that is not a tensor."""
     names = {type(None): "None", bool: "Bool", int: "Int64", float: "Float32", str: "String"}

@@ -30,8 +30,7 @@ from portnorm.reference import MindSporeReference, TorchReference
 # --- the short cut --------------------------------------------------------------------------------
 
 _PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
-_TORCH_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
-_MINDSPORE_FLOATS = _TORCH_FLOATS - {torch.bfloat16}
+_MINDSPORE_FLOATS = host.FLOATS - {torch.bfloat16}
 _NUMBERS = frozenset({float, int})
 
 
@@ -72,7 +71,7 @@ def normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     """Return the bits that `torch.nn.functional.normalize` has in the build of the options."""
     if (
         is_plain_call()
-        and _is_plain(input, _TORCH_FLOATS)
+        and _is_plain(input, host.FLOATS)
         and type(dim) is int
         and type(p) in _NUMBERS
         and type(eps) in _NUMBERS
@@ -181,7 +180,7 @@ def _can_take_short_cut(*tensors: Tensor) -> bool:
     return (
         not torch.is_grad_enabled()
         and is_plain_call()
-        and all(_is_plain(x, _TORCH_FLOATS) for x in tensors)
+        and all(_is_plain(x, host.FLOATS) for x in tensors)
     )
 
 

@@ -45,6 +45,9 @@ _NUMPY_DTYPES = {
     torch.float32: "f4",
     torch.float64: "f8",
 }
+FLOATS = frozenset(_NUMPY_DTYPES)
+"""The dtypes of torch's function."""
+
 _Memory = ctypes.c_char * (1 << 46)
 
 

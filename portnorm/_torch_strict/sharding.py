@@ -26,7 +26,6 @@ from portnorm.reference import TorchReference
 _Ints = tuple[int, ...]
 
 _OPERATORS = ("normalize", "normalize_backward", "l2_normalize", "l2_normalize_backward")
-_FLOATS = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 
 
 # --- registration ---------------------------------------------------------------------------------
@@ -80,7 +79,7 @@ def _call(operator: Any, tensors: list[Any], x: Any, constants: tuple[Any, ...])
     whole_vectors = _placements(x, reduced)
     pieces = [t.redistribute(placements=whole_vectors) for t in tensors]
     parts = [_at_hand(piece.to_local()) for piece in pieces]
-    if is_torchs and x.dtype in _FLOATS and parts[0].numel():
+    if is_torchs and x.dtype in host.FLOATS and parts[0].numel():
         whole = Layout(tuple(x.shape), tuple(tuple(t.stride()) for t in tensors))
         y = call_in_frame(operator, parts, whole, _place(x, whole_vectors), constants)
     else:

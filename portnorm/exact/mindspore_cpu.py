@@ -284,10 +284,7 @@ def _check(x: Array, axis: Any, epsilon: Any) -> tuple[int, float]:
 
 
 def _check_arguments(ndim: int, dtype: Any, axis: Any, epsilon: Any) -> tuple[int, float]:
-    axis = semantics.l2_normalize_axis(axis)
-    epsilon = semantics.l2_normalize_epsilon(epsilon)
-    dim = semantics.check_l2_normalize_input((None,) * ndim, dtype.name, axis)
-    return dim, semantics.round_epsilon(epsilon, dtype.name)
+    return semantics.l2_normalize_arguments(ndim, dtype.name, axis, epsilon)
 
 
 _check_once = functools.lru_cache(maxsize=256)(_check_arguments)

@@ -52,7 +52,7 @@ def take(queue: Any) -> Any:
     Units that are taken one after the other lie far apart, for two threads that write to one page
     of memory for the first time hold each other up.
     """
-    taken = _add(queue, _TAKEN)
+    taken = _add(queue, _TAKEN, 1)
     units, shares = queue[_UNITS], queue[_SHARES]
     if taken >= units:
         return -1
@@ -62,14 +62,14 @@ def take(queue: Any) -> Any:
 
 def take_next(queue: Any) -> Any:
     """Say that one unit is done, and take another."""
-    _add(queue, _DONE)
+    _add(queue, _DONE, 1)
     return take(queue)
 
 
-def _add(queue: Any, index: int) -> Any:
-    """Add 1 to an entry, which no other thread can come between; return what it was."""
+def _add(queue: Any, index: int, added: int) -> Any:
+    """Add to an entry, which no other thread can come between; return what it was."""
     previous = queue[index]
-    queue[index] += 1
+    queue[index] += added
     return previous
 
 
@@ -84,8 +84,8 @@ def _atomic_add(typing_context: Any, queue: Any, index: Any, added: Any) -> Any:
 
 
 @overload(_add, strict=False)  # type: ignore[untyped-decorator]
-def _compile_add(queue: Any, index: Any) -> Callable[..., Any]:
-    return lambda queue, index: _atomic_add(queue, index, 1)
+def _compile_add(queue: Any, index: Any, added: Any) -> Callable[..., Any]:
+    return lambda queue, index, added: _atomic_add(queue, index, added)
 
 
 @overload(take, strict=False)  # type: ignore[untyped-decorator]
@@ -101,20 +101,11 @@ def _compile_take_next(queue: Any) -> Callable[..., Any]:
 @kernel
 def _all_done(queue: Any) -> bool:
     """Wait a little for the units that other threads work on; return whether all are done."""
-    done = _read_done(queue)
+    done = _add(queue, _DONE, 0)
     for _ in range(100):
         if done < queue[_UNITS]:
-            done = _read_done(queue)
+            done = _add(queue, _DONE, 0)
     return bool(done == queue[_UNITS])
-
-
-def _read_done(queue: Any) -> Any:
-    return queue[_DONE]
-
-
-@overload(_read_done, strict=False)  # type: ignore[untyped-decorator]
-def _compile_read_done(queue: Any) -> Callable[..., Any]:
-    return lambda queue: _atomic_add(queue, _DONE, 0)
 
 
 def _submit(*task: Any) -> None:

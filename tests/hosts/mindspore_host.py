@@ -179,3 +179,15 @@ class Gradient(nn.Cell):
 
     def construct(self, x: Tensor, cotangent: Tensor) -> Tensor:
         return self.gradient(self.cell)(x, cotangent)
+
+
+class SecondGradient(nn.Cell):
+    """The product of two cotangents with the second derivative of a Cell."""
+
+    def __init__(self, cell: nn.Cell) -> None:
+        super().__init__()
+        self.first = Gradient(cell)
+        self.gradient = ops.GradOperation(sens_param=True)
+
+    def construct(self, x: Tensor, cotangent: Tensor, second: Tensor) -> Tensor:
+        return self.gradient(self.first)(x, cotangent, second)

@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
-from mindspore import Tensor, nn, ops
-from mindspore_host import Call, Gradient, array
+from mindspore import Tensor, nn
+from mindspore_host import Call, Gradient, SecondGradient, array
 
 import portnorm
 import portnorm.mindspore as adapted
@@ -193,16 +193,6 @@ def test_a_norm_that_equals_the_floor_passes_as_in_the_formula(run, function, pa
     cell = Gradient(Call(getattr(adapted, function), *arguments))
     got = array(run(cell, Tensor(values), Tensor(g)))
     assert ((got[:, 1] != 0) == passes).all()
-
-
-class SecondGradient(nn.Cell):
-    def __init__(self, cell):
-        super().__init__()
-        self.first = Gradient(cell)
-        self.gradient = ops.GradOperation(sens_param=True)
-
-    def construct(self, x, cotangent, second):
-        return self.gradient(self.first)(x, cotangent, second)
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -11,7 +11,7 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore_host import ORDERS, Call, Case, Gradient, array, tensor
+from mindspore_host import ORDERS, Call, Case, Gradient, SecondGradient, array, tensor
 
 import portnorm
 import portnorm.mindspore as adapted
@@ -174,18 +174,6 @@ def test_one_graph_holds_several_calls():
 def test_a_compiled_function_takes_other_shapes_and_dtypes():
     for x in (tensor(X), tensor(X[:, :2]), tensor(X, "float64"), tensor(X[None])):
         assert same(both(x)[1], adapted.normalize(x))
-
-
-class SecondGradient(nn.Cell):
-    """The product of two cotangents with the second derivative of a Cell."""
-
-    def __init__(self, cell):
-        super().__init__()
-        self.first = Gradient(cell)
-        self.gradient = ops.GradOperation(sens_param=True)
-
-    def construct(self, x, cotangent, second):
-        return self.gradient(self.first)(x, cotangent, second)
 
 
 @pytest.mark.parametrize("call", CALLS)
