@@ -1,0 +1,107 @@
+"""`portnorm certify`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools, positive
+from portnorm.reference import REFERENCES
+
+if TYPE_CHECKING:
+    from portnorm.cli.common import Commands
+    from portnorm.compare.certify import Report
+    from portnorm.compare.measure import Progress
+
+_SECONDS = 60
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser(
+        "certify",
+        help="prove that parity='strict' has the bits of the installed frameworks",
+        description="Run random cases on the frameworks that are installed, with everything that "
+        "torch can use of this CPU, and compare the bits of results and gradients with those of "
+        "parity='strict'.",
+        epilog="The first mismatch is shown with all that reproduces it. Exit codes: 0 there were "
+        "results to compare and all are bit-identical, 1 one is not, 2 nothing to compare with, "
+        "or bad usage.",
+    )
+    parser.add_argument("--cases", type=positive(int), metavar="N", help="stop after N cases")
+    parser.add_argument(
+        "--seconds",
+        type=positive(float),
+        metavar="S",
+        help=f"stop after S seconds (default {_SECONDS} without --cases)",
+    )
+    parser.add_argument("--seed", type=_seed, metavar="N", help="repeat the cases of another run")
+    parser.add_argument("--host", choices=REFERENCES, help="this framework only")
+    parser.add_argument(
+        "--golden",
+        metavar="DIR",
+        help="compare with outputs of torch that are stored in DIR instead",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(run=_certify)
+
+
+def _certify(arguments: argparse.Namespace) -> int:
+    if arguments.golden is not None:
+        _check_golden(arguments)
+    with needs_tools("certify"):
+        from portnorm.compare import render
+
+        with render.progress_bar() as progress:  # gone before anything is printed
+            run = _certify_installed if arguments.golden is None else _certify_golden
+            report = run(arguments, progress)
+    if not any(tally.counts for tally in report.tallies.values()):
+        raise BadInputError("; ".join([*report.notes, "there is nothing to compare with"]))
+    if arguments.json:
+        print(json.dumps(report.to_dict(), allow_nan=False, indent=2))
+    else:
+        print(*report.lines(), sep="\n")
+    return AGREE if report.identical else DIFFER
+
+
+def _check_golden(arguments: argparse.Namespace) -> None:
+    for name in ("cases", "seconds", "seed"):
+        if getattr(arguments, name) is not None:
+            raise BadInputError(f"--{name} is for random cases, and --golden has stored ones")
+    if arguments.host == "mindspore":
+        raise BadInputError("--golden has outputs of torch only")
+
+
+def _certify_golden(arguments: argparse.Namespace, progress: Progress | None) -> Report:
+    from portnorm.compare.certify import certify_golden
+
+    return certify_golden(Path(arguments.golden), progress)
+
+
+def _certify_installed(arguments: argparse.Namespace, progress: Progress | None) -> Report:
+    from portnorm.compare import certify
+
+    seconds = arguments.seconds
+    if seconds is None and arguments.cases is None:
+        seconds = _SECONDS
+    seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
+    hosts = [arguments.host] if arguments.host else list(REFERENCES)
+    with certify.installed_builds(hosts) as (builds, notes):
+        report = certify.certify(
+            builds, seed, cases=arguments.cases, seconds=seconds, progress=progress
+        )
+    report.notes[:0] = notes
+    return report
+
+
+def _seed(text: str) -> int:
+    seed = int(text)
+    if seed < 0:
+        raise ValueError
+    return seed
+
+
+_seed.__name__ = "seed"

@@ -1,0 +1,69 @@
+"""What the commands share: exit codes, refusals, one line on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction["Parser"]
+"""What a command adds its parser to."""
+
+DONE = 0
+AGREE, DIFFER, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+_TOOLS = ("jinja2", "libcst", "matplotlib", "numpy", "pathspec", "rich")
+"""What the extra `tools` installs, by the names of its modules."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it in one line; `--help` has the usage."""
+        self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}\n")
+
+
+class BadInputError(Exception):
+    """What to say of it, in one line."""
+
+
+@contextlib.contextmanager
+def needs_tools(command: str) -> Iterator[None]:
+    """Say how to install what the command needs and cannot find."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in _TOOLS:
+            raise
+        raise BadInputError(
+            f"`portnorm {command}` needs {error.name}: pip install 'portnorm[tools]'"
+        ) from error
+
+
+def positive(kind: type[float]) -> Callable[[str], float]:
+    """Return what reads a number above zero."""
+
+    def read(text: str) -> float:
+        number = kind(text)
+        if not 0 < number < math.inf:
+            raise ValueError
+        return number
+
+    read.__name__ = "positive number"
+    return read
+
+
+def say(text: str) -> None:
+    """Print one line on stderr."""
+    print(f"portnorm: {one_line(text)}", file=sys.stderr)
+
+
+def one_line(text: str) -> str:
+    """Names in messages come from files: keep them from steering the terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
