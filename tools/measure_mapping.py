@@ -58,6 +58,10 @@ class Subject(ABC):
         """Return a result as an array."""
 
     @abstractmethod
+    def device(self, result: Any) -> str:
+        """Return where a result was computed."""
+
+    @abstractmethod
     def gradient(self, values: Any, cotangent: Any, **given: Any) -> Array:
         """Return the gradient in float64."""
 
@@ -82,11 +86,16 @@ class Subject(ABC):
 
 
 class OnTorch(Subject):
+    """A function on torch tensors."""
+
     def tensor(self, values: Any, dtype: str) -> torch.Tensor:
         return torch.tensor(np.array(values).tolist(), dtype=getattr(torch, dtype))
 
     def array(self, result: torch.Tensor) -> Array:
         return (result.float() if result.dtype == torch.bfloat16 else result).numpy()
+
+    def device(self, result: torch.Tensor) -> str:
+        return result.device.type.upper()
 
     def gradient(self, values: Any, cotangent: Any, **given: Any) -> Array:
         x = self.tensor(values, "float64").requires_grad_()
@@ -98,6 +107,8 @@ class OnTorch(Subject):
 
 
 class OnMindSpore(Subject):
+    """A function on MindSpore tensors."""
+
     def tensor(self, values: Any, dtype: str) -> Tensor:
         return Tensor(np.array(values), getattr(mindspore, dtype))
 
@@ -105,6 +116,9 @@ class OnMindSpore(Subject):
         if result.dtype == mindspore.bfloat16:
             result = result.astype(mindspore.float32)
         return result.asnumpy()
+
+    def device(self, result: Tensor) -> str:
+        return mindspore.get_context("device_target")
 
     def gradient(self, values: Any, cotangent: Any, **given: Any) -> Array:
         function = ops.GradOperation(sens_param=True)(lambda x: self.call(x, **given))
@@ -137,6 +151,7 @@ def of_gradient(*values: float, **given: Any) -> Callable[[Subject], str]:
 
 
 def default_axis(subject: Subject) -> str:
+    """Ask along which axis vectors have length 1."""
     y = subject.values([[3.0, 0.5, 2.0], [4.0, 7.0, 1.0]])
     (axis,) = [axis for axis in (0, 1) if np.allclose(np.linalg.norm(y, axis=axis), 1)]
     return str(axis)
@@ -168,28 +183,32 @@ def accepted(name: str, choices: tuple[Any, ...]) -> Callable[[Subject], str]:
 
 
 def all_dims(subject: Subject) -> str:
+    """Ask for a norm over two dims."""
     return show(subject.values([[1, 1], [1, 1]], dim=(0, 1)).ravel())
 
 
 def a_single_number(subject: Subject) -> str:
+    """Ask for a tensor without dims."""
     return show(np.atleast_1d(subject.values(3.0, dim=0)))
 
 
 def filled_out(subject: Subject) -> str:
+    """Ask what becomes of out."""
     out = subject.tensor([0, 0], "float32")
     result = subject.call(subject.tensor([3, 4], "float32"), dim=0, out=out)
     return "filled, and returned" if result is out else "not filled"
 
 
 def in_a_graph(subject: Subject) -> str:
+    """Ask whether a graph of it gives what the function gives."""
     values = [3.0, 4.0]
     close = np.allclose(subject.compiled(values), subject.values(values, dim=0))
     return "compiles" if close else "other values"
 
 
-def on_devices(subject: Subject) -> str:
-    subject.values([3, 4], dim=0)
-    return "CPU"
+def device(subject: Subject) -> str:
+    """Ask where it was measured."""
+    return subject.device(subject.call(subject.tensor([3, 4], "float32"), dim=0))
 
 
 def with_refusals(question: Callable[[Subject], str]) -> Callable[[Subject], str]:
@@ -245,7 +264,7 @@ QUESTIONS: dict[str, Callable[[Subject], str]] = {
     "gradient_above": of_gradient(3.0, 4.0),
     "gradient_one": of_gradient(2.0),
     "graph": in_a_graph,
-    "devices": on_devices,
+    "devices": device,
 }
 
 BAD: dict[str, Callable[[Subject], Any]] = {
