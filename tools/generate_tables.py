@@ -27,7 +27,7 @@ from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").glob("**/*.md"))]
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
