@@ -171,8 +171,8 @@ def draw_sum(log: dict[str, Any]) -> Figure:
     axes = figure.subplots()
     for result, (left, right, _) in enumerate(log["additions"], elements):
         for operand in (right, left):
-            running = operand == left and left >= elements
-            style = {"color": BLUE, "lw": 1.4} if running else {"color": LIGHT, "lw": 0.9}
+            is_sum = operand >= elements
+            style = {"color": BLUE, "lw": 1.3} if is_sum else {"color": LIGHT, "lw": 0.9}
             axes.plot(*zip(at[operand], at[result], strict=True), zorder=1, **style)
     draw_numbers(axes, at, log)
     style_order(axes, elements, at[-1][1])
