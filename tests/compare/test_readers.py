@@ -83,11 +83,12 @@ def test_what_was_saved_is_read(tmp_path: Path, name: str, array: np.ndarray) ->
 
 @pytest.mark.parametrize("name", SAVERS)
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("mapped", [1, 100, 2**20])
-def test_parts_are_the_same_however_they_are_mapped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str, mapped: int
+@pytest.mark.parametrize(("at_once", "gap"), [(1, 0), (100, 0), (300, 30), (2**20, 2**16)])
+def test_parts_are_the_same_however_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str, at_once: int, gap: int
 ) -> None:
-    monkeypatch.setattr(readers, "_MAPPED_BYTES", mapped)
+    monkeypatch.setattr(readers, "_READ_BYTES", at_once)
+    monkeypatch.setattr(readers, "_GAP_BYTES", gap)
     array = np.asarray(np.arange(210, dtype=np.float64).reshape(5, 6, 7), order=order)
     path = SAVERS[name](tmp_path / name, array)
     with open_array(str(path)) as source:
