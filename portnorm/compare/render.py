@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portnorm.compare.measure import Head, gradient_tolerance, values_tolerance
+from portnorm.compare.findings import Head
+from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:

@@ -17,14 +17,15 @@ from portnorm.compare import measure as measuring
 from portnorm.compare import open_array, plan
 from portnorm.compare.functions import Array, Computation
 from portnorm.compare.measure import (
+    Functions,
     Measurement,
     classify,
     gradient_tolerance,
     measure_array,
     values_tolerance,
-    vector_norms,
 )
 from portnorm.compare.readers import ArraySource
+from portnorm.compare.rules import vector_norms
 
 DTYPES = ("float16", "float32", "float64")
 
@@ -42,7 +43,7 @@ def measured(
 ) -> Measurement:
     source = ArraySource(x)
     settings = plan(source, **arguments)  # type: ignore[arg-type]
-    return measure_array(source, settings, one or computation(), other, other)
+    return measure_array(source, settings, Functions(one or computation(), other, other))
 
 
 def up(x: Array, steps: int) -> Array:
@@ -260,7 +261,7 @@ def gradients_of(x: Array, quota: int, monkeypatch: pytest.MonkeyPatch, **other:
 
     source = ArraySource(x)
     one, two = computation(vjp=vjp), computation(own=True)
-    found = measure_array(source, plan(source), one, two, two, **other)
+    found = measure_array(source, plan(source), Functions(one, two, two), **other)
     assert found.gradients_measured == len(seen)
     return [vector for vector in range(len(x)) if x[vector, -1] in seen]
 
@@ -337,7 +338,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, dim: int, name: str)
         settings = replace(plan(source), dim=dim)
         tracemalloc.start()
         try:
-            measure_array(source, settings, one, one, one, block_bytes=2**18)
+            measure_array(source, settings, Functions(one, one, one), block_bytes=2**18)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -351,9 +352,7 @@ def test_progress_ends_at_the_number_of_vectors() -> None:
     measure_array(
         source,
         plan(source),
-        one,
-        one,
-        one,
+        Functions(one, one, one),
         block_bytes=64,
         progress=lambda *call: calls.append(call),
     )
