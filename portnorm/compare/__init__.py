@@ -150,6 +150,24 @@ class Comparison:
         """Return the findings as plain text, in lines of at most width characters."""
         return "\n".join(render.plain(self, width))
 
+    def to_html(self) -> str:
+        """Return a page of HTML with charts, complete in itself, as `portnorm compare --html`.
+
+        Raises:
+            ImportError: jinja2 or matplotlib is not installed.
+
+        >>> compare(np.float32([1, 2, 3])).to_html().splitlines()[0]
+        '<!DOCTYPE html>'
+        """
+        from portnorm.compare import report
+
+        return report.page([self])
+
+    def _repr_html_(self) -> str:
+        from portnorm.compare import report
+
+        return report.fragment(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as what JSON has; numbers that are not finite as "inf", "nan"."""
         given, found = self.settings, self.measurement

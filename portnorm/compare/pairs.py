@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,7 +38,8 @@ class Difference:
             ``||g|| / d``.
         changed: number of vectors that differ by more than rounding explains.
         measured: number of vectors that were compared.
-        why_not: why nothing was measured; "" where something was.
+        why_not: why nothing was measured, with the name of the implementation that cannot be;
+            "" where something was.
     """
 
     ulp: float = 0
@@ -69,6 +70,12 @@ class Pair(NamedTuple):
         """Return everything as plain values."""
         both = {"values": asdict(self.values), "gradients": asdict(self.gradients)}
         return {"a": self.a, "b": self.b, "computed_by": list(self.by), **both}
+
+
+def reasons(pairs: Iterable[Pair]) -> list[str]:
+    """Return why some of the pairs were not compared, each reason once."""
+    both = (found.why_not for pair in pairs for found in (pair.values, pair.gradients))
+    return [why_not for why_not in dict.fromkeys(both) if why_not]
 
 
 @dataclass
@@ -120,10 +127,9 @@ class _Sum:
         self.changed += int(changed.sum())
         self.measured += changed.size
 
-    def result(self, reasons: Iterator[str]) -> Difference:
-        why_not = next(reasons, "")
-        if why_not:
-            return Difference(why_not=why_not)
+    def result(self, reasons: Sequence[str]) -> Difference:
+        if reasons:
+            return Difference(why_not=reasons[0])
         return Difference(finite(self.ulp), self.relative, self.changed, self.measured)
 
 
@@ -140,8 +146,10 @@ class _Pair:
             self.a.name,
             self.b.name,
             (_by(self.a), _by(self.b)),
-            self.values.result(filter(None, (one.no_values for one in both))),
-            self.gradients.result(filter(None, (one.no_gradients for one in both))),
+            self.values.result([f"{one.name}: {one.no_values}" for one in both if one.no_values]),
+            self.gradients.result(
+                [f"{one.name}: {one.no_gradients}" for one in both if one.no_gradients]
+            ),
         )
 
 
