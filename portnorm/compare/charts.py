@@ -216,10 +216,10 @@ def _finish(axes: Axes, label: str, counts: Sequence[int], colours: Palette) -> 
     axes.set_xlabel(label, color=colours.ink, fontsize=_POINTS)
     axes.set_ylabel("vectors", color=colours.ink, fontsize=_POINTS)
     axes.tick_params(colors=colours.ink, labelsize=_POINTS, which="both", width=0.6)
-    axes.tick_params(which="minor", length=0)
     if counts and max(counts) > 20 * min(counts):
         axes.set_yscale("log")
         axes.set_ylim(bottom=0.6)
+        axes.minorticks_off()
         axes.set_ylabel("vectors (log)", color=colours.ink, fontsize=_POINTS)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -50,13 +50,9 @@ def plain(comparison: Comparison, width: int) -> list[str]:
 def lines(comparison: Comparison, width: int) -> Iterator[Line]:
     """Yield the lines of one comparison."""
     yield Line(f"{_printable(comparison.name)}", "")
-    for label, text in [
-        *_what(comparison),
-        *heads(comparison),
-        *_differences(comparison),
-        *_pairs(comparison),
-    ]:
-        yield from _wrap(label, text, width)
+    for part in (_what, heads, _differences, _pairs):
+        for label, text in part(comparison):
+            yield from _wrap(label, text, width)
     finding = comparison.finding
     style = "green" if comparison.agrees else "bold red"
     yield from _wrap("verdict", f"{finding[0].upper()}{finding[1:]}.", width, style)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portnorm.compare import charts, render
 from portnorm.compare.charts import CLASS_NAMES, NAN_IN_ONE
+from portnorm.compare.pairs import reasons
 from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
@@ -128,7 +129,8 @@ def _section(comparison: Comparison, prefix: str) -> dict[str, Any]:
         "class_names": CLASS_NAMES,
         "vectors": comparison.vectors,
         "changed": found.changed,
-        "pairs": comparison.pairs,
+        "pairs": [pair for pair in comparison.pairs if not pair.values.why_not],
+        "not_compared": reasons(comparison.pairs),
         "settings": _settings(comparison),
     }
 
