@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +34,7 @@ CLASS_NAMES = {
 NAN_IN_ONE = "NaN in one only"
 
 _MOST_BARS = 64
-_SMALLEST, _LARGEST = math.log10(5e-324), math.log10(1.8e308)
+_SMALLEST, _LARGEST = math.log10(5e-324), math.log10(sys.float_info.max)
 _SIZE = 4.5  # inches wide: with 9 points, text is legible where a phone shows it
 _POINTS = 9
 _SVG_NAMESPACE = re.compile(r"\{[^}]*\}")
@@ -80,7 +81,7 @@ def norm_bars(bins: Sequence[NormBin], floors: tuple[float, float]) -> list[Bar]
     """Merge bins so that there are few enough bars to be seen; none of them spans a floor."""
     if not bins:
         return []
-    decades = math.log10(max(bins[-1].lower, 5e-324) / max(bins[0].lower, 5e-324)) + 1
+    decades = _exponent(bins[-1].lower) - _exponent(bins[0].lower) + 1
     width = 1
     while decades * BINS_PER_DECADE / width > _MOST_BARS:
         width *= 2
@@ -334,8 +335,9 @@ def svg(figure: Figure, prefix: str, name: str, description: str) -> str:
     _drop(root, "defs/style")  # it would hold for the whole page
     size = root.attrib["viewBox"]
     root.attrib.clear()
-    labels = f"{prefix}-title {prefix}-description"
-    root.attrib |= {"viewBox": size, "role": "img", "aria-labelledby": labels}
+    root.attrib |= {"viewBox": size, "role": "img"}
+    root.attrib["aria-labelledby"] = f"{prefix}-title"
+    root.attrib["aria-describedby"] = f"{prefix}-description"
     root.attrib["style"] = "stroke-linejoin: round; stroke-linecap: butt"
     for tag, text in (("desc", description), ("title", name)):
         child = ET.Element(tag, id=f"{prefix}-{'title' if tag == 'title' else 'description'}")

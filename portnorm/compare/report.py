@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from portnorm.compare.histograms import UlpBin
 
 _ROWS = 25
+_NO_LIMIT = 10**6
 
 
 class Chart(NamedTuple):
@@ -78,7 +79,7 @@ def fragment(comparison: Comparison) -> str:
 
 def _light_table(comparison: Comparison) -> str:
     table = ET.Element("table")
-    for line in render.lines(comparison, 100):
+    for line in render.lines(comparison, _NO_LIMIT):
         row = ET.SubElement(table, "tr")
         ET.SubElement(row, "th", style="text-align: left").text = line.label
         ET.SubElement(row, "td", style="text-align: left").text = line.text
