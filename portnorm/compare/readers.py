@@ -90,7 +90,8 @@ class ArraySource:
 
     def read(self, index: Index, dtype: DTypeLike) -> NDArray[Any]:
         """Return a copy of the given part, converted to dtype."""
-        with np.errstate(over="ignore"):  # what overflows is counted as not finite
+        # What overflows is counted as not finite, and so is a NaN of either kind.
+        with np.errstate(over="ignore", invalid="ignore"):
             return self.array[index].astype(dtype, order="C")
 
 
@@ -345,7 +346,8 @@ class _FileArray:
                 stream.seek(self.offset + (first * shape[rank] + start) * size)
                 rows = self._read_rows(stream, (stop - start, *shape[rank + 1 :]))
                 place = (*outer, slice(start - along.start, stop - along.start))
-                with np.errstate(over="ignore"):  # what overflows is counted as not finite
+                # What overflows is counted as not finite, and so is a NaN of either kind.
+                with np.errstate(over="ignore", invalid="ignore"):
                     target[place] = rows[whole].astype(dtype, copy=False)
 
     def _read_rows(self, stream: IO[bytes], shape: tuple[int, ...]) -> NDArray[Any]:
