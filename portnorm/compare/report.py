@@ -89,6 +89,7 @@ def _light_table(comparison: Comparison) -> str:
 @functools.cache
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(
         loader=PackageLoader("portnorm.compare"),
@@ -98,6 +99,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"count": _count, "ulp": _ulp, "short": _short, "sort_value": _value}
+    environment.filters["breakable"] = lambda name: Markup("<wbr>(").join(name.split("("))
     return environment
 
 
