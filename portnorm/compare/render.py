@@ -11,7 +11,9 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portnorm.compare.measure import Head, gradient_tolerance, values_tolerance
+from portnorm.compare.findings import Head
+from portnorm.compare.pairs import reasons
+from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from portnorm.compare import Comparison
     from portnorm.compare.measure import Progress
+    from portnorm.compare.pairs import Difference
 
 _LABEL = 14
 _WIDEST = 100
@@ -47,8 +50,9 @@ def plain(comparison: Comparison, width: int) -> list[str]:
 def lines(comparison: Comparison, width: int) -> Iterator[Line]:
     """Yield the lines of one comparison."""
     yield Line(f"{_printable(comparison.name)}", "")
-    for label, text in [*_what(comparison), *_heads(comparison), *_differences(comparison)]:
-        yield from _wrap(label, text, width)
+    for part in (_what, heads, _differences, _pairs):
+        for label, text in part(comparison):
+            yield from _wrap(label, text, width)
     finding = comparison.finding
     style = "green" if comparison.agrees else "bold red"
     yield from _wrap("verdict", f"{finding[0].upper()}{finding[1:]}.", width, style)
@@ -70,7 +74,8 @@ def _what(comparison: Comparison) -> Iterator[tuple[str, str]]:
     yield "L2Normalize", f"epsilon={given.epsilon}; computed by {by['l2_normalize']}"
 
 
-def _heads(comparison: Comparison) -> Iterator[tuple[str, str]]:
+def heads(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Yield labels and the first values of the first vector and of the worst one."""
     found = comparison.measurement
     heads = [found.first] if found.first else []
     if found.worst and (found.worst.head.gradient or found.worst.vector != 0):
@@ -117,16 +122,40 @@ def _differences(comparison: Comparison) -> Iterator[tuple[str, str]]:
         f"by more than {values_tolerance(comparison.length)} ULP",
     )
     tolerance = gradient_tolerance(comparison.length, given.dtype)
+    cotangent = "given cotangent" if given.seed is None else f"cotangent of seed {given.seed}"
     yield (
         "gradients",
-        f"up to {found.gradient_relative:.2g} relative apart; "
+        f"up to {found.gradient_relative:.2g} relative apart, {_ulp(found.gradient_ulp)}; "
         f"{_changes(found.gradients_changed, found.gradients_measured)} by more than "
         f"{tolerance:.2g}; gradient on {found.gradients_measured} of "
-        f"{_count(comparison.vectors, 'vector')}, cotangent of seed {given.seed}",
+        f"{_count(comparison.vectors, 'vector')}, {cotangent}",
     )
     if not comparison.own_gradient:
         by = comparison.computed_by["l2_normalize_gradient"]
         yield "", f"L2Normalize's by {by}: the derivative of its formula. {_OWN_GRADIENT}"
+
+
+def _pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    label = "pairs"
+    for pair in comparison.pairs:
+        if not pair.values.why_not:
+            yield label, f"{pair.a} and {pair.b}:"
+            yield "", f"- values {_difference(pair.values)}"
+            yield "", f"- gradients {_difference(pair.gradients)}"
+            label = ""
+    label = "not compared"
+    for why_not in reasons(comparison.pairs):
+        yield label, why_not
+        label = ""
+
+
+def _difference(found: Difference) -> str:
+    if found.why_not:
+        return "not compared"
+    return (
+        f"{_ulp(found.ulp)} apart, {found.relative:.2g} relative; "
+        f"{_changes(found.changed, found.measured)}"
+    )
 
 
 def _count(number: int, noun: str) -> str:
