@@ -22,7 +22,6 @@ from portnorm.compare.measure import (
     GRADIENT_STEPS,
     Head,
     Measurement,
-    Progress,
     Settings,
     Worst,
     gradient_tolerance,
@@ -31,6 +30,7 @@ from portnorm.compare.measure import (
 )
 from portnorm.compare.readers import ArraySource, Source, UnreadableError, open_array
 from portnorm.errors import NativeParityError
+from portnorm.progress import Progress
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ steps allows. The result does not depend on the size of the blocks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,10 +18,9 @@ from portnorm.compare.blocks import blocks, fold
 from portnorm.compare.functions import Computation, gradient_steps
 from portnorm.compare.readers import Source
 from portnorm.compare.ulp import INFINITE, ulp_distance
+from portnorm.progress import Progress
 
 Array = NDArray[Any]
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many vectors are done, and of how many."""
 
 BLOCK_BYTES = 2**25
 
