@@ -1,6 +1,7 @@
 """The codes of everything that `portnorm check` and `portnorm port` report.
 
-PN0 is about files, PN1 about ports that went wrong, PN2 about calls that are not ported by themselves.
+PN0 is about files, PN1 about ports that went wrong, PN2 about calls that `portnorm port` leaves to
+people.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from portnorm.compare.measure import Head, gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -41,7 +42,7 @@ def plain(comparison: Comparison, width: int) -> list[str]:
 
 def lines(comparison: Comparison, width: int) -> Iterator[Line]:
     """Yield the lines of one comparison."""
-    yield Line(f"{_printable(comparison.name)}", "")
+    yield Line(f"{printable(comparison.name)}", "")
     for label, text in [*_what(comparison), *_heads(comparison), *_differences(comparison)]:
         yield from _wrap(label, text, width)
     finding = comparison.finding
@@ -141,11 +142,6 @@ def _wrap(label: str, text: str, width: int, style: str = "") -> Iterator[Line]:
     for line in wrapped or [""]:
         yield Line(label, line, style)
         label = ""
-
-
-def _printable(text: str) -> str:
-    """Names come from files: keep them to one line, and from steering the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 # --- terminal -------------------------------------------------------------------------------------
