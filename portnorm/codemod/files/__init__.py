@@ -5,10 +5,12 @@ many, and a `SourceFile` knows how to write another text back into its own bytes
 """
 
 from portnorm.codemod.files.pool import Outcome, run
-from portnorm.codemod.files.source import Place, SourceFile, UnreadableError, read, write
-from portnorm.codemod.files.walk import discover
+from portnorm.codemod.files.source import Content, Place, SourceFile, UnreadableError, read, write
+from portnorm.codemod.files.walk import Exclude, discover
 
 __all__ = [
+    "Content",
+    "Exclude",
     "Outcome",
     "Place",
     "SourceFile",

@@ -10,10 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Generic, TypeVar
 
-from portnorm.codemod.files.source import SourceFile, UnreadableError, read
+from portnorm.codemod.files.source import (
+    Content,
+    SourceFile,
+    UnreadableError,
+    path_of,
+    read,
+    read_bytes,
+)
 from portnorm.progress import Progress
 
 T = TypeVar("T")
@@ -47,7 +53,7 @@ class Outcome(Generic[T]):
 
 
 def run(
-    inputs: Iterable[str | SourceFile],
+    inputs: Iterable[str | Content],
     process: Process[T],
     might_matter: Callable[[bytes], bool],
     jobs: int | None = None,
@@ -56,7 +62,7 @@ def run(
     """Yield the outcome for each file, in the order in which they are given.
 
     Args:
-        inputs: paths, or what was read already.
+        inputs: paths, or contents that were read already.
         process: takes a file; for other processes it must be a function of a module, or a
             `functools.partial` of one.
         might_matter: sees the bytes of a file, and rules it out quickly if it says False.
@@ -75,7 +81,7 @@ def run(
     done = 0
     for one, does in zip(every, matter, strict=True):
         if not does:
-            yield Outcome(_path(one))
+            yield Outcome(path_of(one))
             continue
         yield next(results)
         done += 1
@@ -83,17 +89,11 @@ def run(
             progress("files", done, len(needed))
 
 
-def _might_matter(one: str | SourceFile, might_matter: Callable[[bytes], bool]) -> bool:
-    if isinstance(one, SourceFile):
-        return might_matter(one.raw)
+def _might_matter(one: str | Content, might_matter: Callable[[bytes], bool]) -> bool:
     try:
-        return might_matter(Path(one).read_bytes())
+        return might_matter(read_bytes(one))
     except OSError:
         return True  # and is reported where it is read in earnest
-
-
-def _path(one: str | SourceFile) -> str:
-    return one.path if isinstance(one, SourceFile) else one
 
 
 def _cores() -> int:
@@ -108,16 +108,15 @@ class _Work(Generic[T]):
 
     process: Process[T]
 
-    def __call__(self, one: str | SourceFile) -> Outcome[T]:
+    def __call__(self, one: str | Content) -> Outcome[T]:
         outcome: list[Outcome[T]] = []
         _on_a_deep_stack(lambda: outcome.append(self._outcome(one)))
         return outcome[0]
 
-    def _outcome(self, one: str | SourceFile) -> Outcome[T]:
-        path = _path(one)
+    def _outcome(self, one: str | Content) -> Outcome[T]:
+        path = path_of(one)
         try:
-            source = one if isinstance(one, SourceFile) else read(one)
-            return Outcome(path, self.process(source))
+            return Outcome(path, self.process(read(one)))
         except (OSError, UnreadableError) as error:
             return Outcome(path, unreadable=getattr(error, "strerror", None) or str(error))
         except RecursionError:
@@ -139,9 +138,7 @@ def _on_a_deep_stack(call: Callable[[], None]) -> None:
         sys.setrecursionlimit(limit)
 
 
-def _on_all_cores(
-    work: _Work[T], needed: list[str | SourceFile], jobs: int
-) -> Iterator[Outcome[T]]:
+def _on_all_cores(work: _Work[T], needed: list[str | Content], jobs: int) -> Iterator[Outcome[T]]:
     # A fork of a process with threads, such as that of a progress bar, can hang.
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
     chunk = max(1, min(_CHUNK, len(needed) // (4 * jobs)))
@@ -157,10 +154,10 @@ def _on_all_cores(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _alone(work: _Work[T], one: str | SourceFile) -> Outcome[T]:
+def _alone(work: _Work[T], one: str | Content) -> Outcome[T]:
     """Run in a process of its own what may be the file that ended another."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(work, one).result()
         except BrokenProcessPool:
-            return Outcome(_path(one), failure="the process that read it died")
+            return Outcome(path_of(one), failure="the process that read it died")

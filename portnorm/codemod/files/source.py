@@ -15,9 +15,7 @@ from typing import NamedTuple, Protocol
 
 from portnorm.codemod.files.notebook import Notebook, Skipped, UnreadableError
 
-__all__ = ["Place", "SourceFile", "UnreadableError", "read", "write"]
-
-STDIN = "-"
+__all__ = ["Content", "Place", "SourceFile", "UnreadableError", "read", "write"]
 
 
 class Place(NamedTuple):
@@ -25,6 +23,13 @@ class Place(NamedTuple):
 
     cell: int
     line: int
+
+
+class Content(NamedTuple):
+    """Bytes that were read already, such as standard input, and the name to report for them."""
+
+    path: str
+    raw: bytes
 
 
 class Container(Protocol):
@@ -140,13 +145,23 @@ def _two_lines(raw: bytes) -> bytes:
     return b"\n".join(re.split(rb"\r\n|\r|\n", raw, maxsplit=2)[:2])
 
 
-def read(path: str) -> SourceFile:
-    """Read and decode a file.
+def read(what: str | Content) -> SourceFile:
+    """Read and decode a file, or decode what was read.
 
     Raises:
         OSError, UnreadableError: it cannot be read, or is no Python.
     """
-    return SourceFile.parse(path, Path(path).read_bytes())
+    return SourceFile.parse(path_of(what), read_bytes(what))
+
+
+def read_bytes(what: str | Content) -> bytes:
+    """Return the bytes, from the file if need be."""
+    return what.raw if isinstance(what, Content) else Path(what).read_bytes()
+
+
+def path_of(what: str | Content) -> str:
+    """Return the name to report."""
+    return what.path if isinstance(what, Content) else what
 
 
 def write(source: SourceFile, text: str) -> None:
