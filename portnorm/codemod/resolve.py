@@ -11,7 +11,7 @@ import contextlib
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import libcst as cst
 from libcst import matchers as m
@@ -149,7 +149,7 @@ class Module:
         self.wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
         self.tree = self.wrapper.module
         with _without_collection():
-            found = self.wrapper.resolve_many(_PROVIDERS)
+            found: Mapping[Any, Any] = self.wrapper.resolve_many(_PROVIDERS)
         self._scopes: Mapping[cst.CSTNode, Scope | None] = found[ScopeProvider]
         self._positions: Mapping[cst.CSTNode, CodeRange] = found[PositionProvider]
         self._parents: Mapping[cst.CSTNode, cst.CSTNode] = found[ParentNodeProvider]
