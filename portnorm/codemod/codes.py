@@ -30,5 +30,14 @@ def _codes(**titles: str) -> dict[str, Code]:
 CODES: dict[str, Code] = _codes(
     PN001="file that cannot be read as Python",
     PN002="cell of a notebook that is not Python",
+    PN201="function that is looked up by a string",
+    PN202="function that may come from a star import",
+    PN203="name with more than one meaning",
+    PN204="arguments that are not known",
+    PN205="result that is written to out=",
+    PN206="call that the function does not take",
+    PN207="call without an inline form that is right",
+    PN208="operator that is sharded",
+    PN209="file whose port failed a check",
 )
 """All codes by their names, in order."""
