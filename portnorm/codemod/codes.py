@@ -30,5 +30,15 @@ def _codes(**titles: str) -> dict[str, Code]:
 CODES: dict[str, Code] = _codes(
     PN001="file that cannot be read as Python",
     PN002="cell of a notebook that is not Python",
+    PN101="epsilon left at 1e-4",
+    PN102="torch's eps, not squared",
+    PN103="tiny epsilons that MindSpore confuses",
+    PN104="gradient below the floor",
+    PN105="epsilon that float16 rounds to 0",
+    PN111="axis left at 0",
+    PN112="tensor given to the constructor",
+    PN113="keywords of the other function",
+    PN121="arguments that L2Normalize has no counterpart of",
+    PN122="torchvision's normalize taken for torch's",
 )
 """All codes by their names, in order."""
