@@ -148,16 +148,21 @@ def _on_all_cores(work: _Work[T], needed: list[str | Content], jobs: int) -> Ite
             done += 1
             yield outcome
     except BrokenProcessPool:
-        for one in needed[done:]:
-            yield _alone(work, one)
+        yield from _one_by_one(work, needed[done:])
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _alone(work: _Work[T], one: str | Content) -> Outcome[T]:
-    """Run in a process of its own what may be the file that ended another."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        try:
-            return pool.submit(work, one).result()
-        except BrokenProcessPool:
-            return Outcome(path_of(one), failure="the process that read it died")
+def _one_by_one(work: _Work[T], needed: list[str | Content]) -> Iterator[Outcome[T]]:
+    """Find the file that ended a process: hand one at a time to another one."""
+    while needed:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            for done, one in enumerate(needed):
+                try:
+                    yield pool.submit(work, one).result()
+                except BrokenProcessPool:
+                    yield Outcome(path_of(one), failure="the process that read it died")
+                    needed = needed[done + 1 :]
+                    break
+            else:
+                return
