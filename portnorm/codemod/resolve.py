@@ -218,6 +218,15 @@ class Module:
         scopes = {scope for scope in self._scopes.values() if scope is not None}
         return [a for scope in scopes for a in scope.assignments if a.name == name]
 
+    def means_something_else(self, package: str) -> bool:
+        """Return whether anything but an import of a package binds its name."""
+        for assignment in self.binds(package):
+            names = assignment.get_qualified_names_for(package)
+            imported = isinstance(assignment, ImportAssignment)
+            if not imported or {name.name for name in names} != {package}:
+                return True
+        return False
+
     def _scope(self, node: cst.CSTNode) -> Scope | None:
         while node not in self._scopes and not isinstance(node, cst.Module):
             node = self._parents[node]
