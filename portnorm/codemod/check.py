@@ -13,6 +13,7 @@ from portnorm.codemod.files import SourceFile
 from portnorm.codemod.findings import Finding, Ignores, chosen
 from portnorm.codemod.resolve import Module, Unresolved
 from portnorm.codemod.rules import RULES, Found, View
+from portnorm.codemod.screen import might_use
 
 DEFAULT = ("PN0", "PN1")
 """Codes that are looked for unless others are named."""
@@ -31,14 +32,14 @@ class Checked:
         calls: how many calls of the two functions, or of portnorm's, were looked at.
         unresolved: how many names may mean one of the functions, and cannot be told.
         fixed: how many findings were mended.
-        text: with the fixes made; None where there are none.
+        content: the bytes of the file with the fixes made; None where there are none.
     """
 
     findings: tuple[Finding, ...]
     calls: int = 0
     unresolved: int = 0
     fixed: int = 0
-    text: str | None = None
+    content: bytes | None = None
 
 
 def selected(select: tuple[str, ...], ignore: tuple[str, ...]) -> frozenset[str]:
@@ -67,9 +68,11 @@ def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Check
 
     >>> source = SourceFile.parse("a.py", b"import mindspore as ms; ms.ops.L2Normalize(dim=1)")
     >>> checked = check(source, frozenset({"PN113"}), fix=True)
-    >>> checked.text, checked.fixed
-    ('import mindspore as ms; ms.ops.L2Normalize(axis=1)', 1)
+    >>> checked.content, checked.fixed
+    (b'import mindspore as ms; ms.ops.L2Normalize(axis=1)', 1)
     """
+    if not might_use(source.text) and "portnorm" not in source.text:
+        return Checked(tuple(_skipped(source, codes)))
     try:
         looked = _look(source.text, codes)
     except cst.ParserSyntaxError as error:
@@ -77,10 +80,11 @@ def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Check
     if not fix or not looked.fixes:
         return _report(source, looked, codes)
     text, fixed, looked = _mend(source.text, looked, codes)
-    mended = SourceFile.parse(source.path, source.encode(text))
+    content = source.encode(text)
+    mended = SourceFile.parse(source.path, content)
     if mended.text != text:
         raise RuntimeError("the mended text does not come back from its file")
-    return replace(_report(mended, looked, codes), fixed=fixed, text=text)
+    return replace(_report(mended, looked, codes), fixed=fixed, content=content)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,15 @@ many, and a `SourceFile` knows how to write another text back into its own bytes
 """
 
 from portnorm.codemod.files.pool import Outcome, run
-from portnorm.codemod.files.source import Content, Place, SourceFile, UnreadableError, read, write
+from portnorm.codemod.files.source import (
+    Content,
+    Place,
+    SourceFile,
+    UnreadableError,
+    read,
+    replace_file,
+    write,
+)
 from portnorm.codemod.files.walk import Exclude, discover
 
 __all__ = [
@@ -17,6 +25,7 @@ __all__ = [
     "UnreadableError",
     "discover",
     "read",
+    "replace_file",
     "run",
     "write",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import libcst as cst
 from libcst import matchers as m
@@ -18,8 +17,6 @@ class Unknown:
 
 
 UNKNOWN = Unknown()
-
-T, U = TypeVar("T"), TypeVar("U")
 
 _DEEPEST = 20
 """Names that are bound to names, and so on."""
@@ -98,8 +95,11 @@ class Values:
     # --- names -----------------------------------------------------------------------------------
 
     def _of_name(
-        self, node: cst.BaseExpression, question: Callable[[cst.BaseExpression], T | U], otherwise: U
-    ) -> T | U:
+        self,
+        node: cst.BaseExpression,
+        question: Callable[[cst.BaseExpression], object],
+        otherwise: object,
+    ) -> object:
         """Ask a question of what a name is bound to."""
         value = self.value_of(node)
         if value is None or self._depth >= _DEEPEST:
