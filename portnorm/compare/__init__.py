@@ -22,13 +22,13 @@ from portnorm.compare.measure import (
     BLOCK_BYTES,
     GRADIENT_STEPS,
     Functions,
-    Progress,
     measure_array,
 )
 from portnorm.compare.pairs import Difference, Pair, Pairs
 from portnorm.compare.readers import ArraySource, Source, UnreadableError, open_array
 from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.errors import NativeParityError
+from portnorm.progress import Progress
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ steps allows. The result does not depend on the size of the blocks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -32,9 +32,7 @@ from portnorm.compare.rules import (
     values_tolerance,
 )
 from portnorm.compare.ulp import finite, ulp_distance
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many vectors are done, and of how many."""
+from portnorm.progress import Progress
 
 BLOCK_BYTES = 2**25
 

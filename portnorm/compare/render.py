@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import sys
 import textwrap
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,17 +12,16 @@ from portnorm.compare.findings import Head
 from portnorm.compare.pairs import reasons
 from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from portnorm.compare import Comparison
-    from portnorm.compare.measure import Progress
     from portnorm.compare.pairs import Difference
 
 _LABEL = 14
 _WIDEST = 100
-_PATIENCE = 1.0
 _DIGITS = {"float16": 5, "float32": 9, "float64": 17}
 
 
@@ -49,7 +45,7 @@ def plain(comparison: Comparison, width: int) -> list[str]:
 
 def lines(comparison: Comparison, width: int) -> Iterator[Line]:
     """Yield the lines of one comparison."""
-    yield Line(f"{_printable(comparison.name)}", "")
+    yield Line(f"{printable(comparison.name)}", "")
     for part in (_what, heads, _differences, _pairs):
         for label, text in part(comparison):
             yield from _wrap(label, text, width)
@@ -177,11 +173,6 @@ def _wrap(label: str, text: str, width: int, style: str = "") -> Iterator[Line]:
         label = ""
 
 
-def _printable(text: str) -> str:
-    """Names come from files: keep them to one line, and from steering the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 # --- terminal -------------------------------------------------------------------------------------
 
 
@@ -213,35 +204,3 @@ def show(comparisons: Iterable[Comparison]) -> bool:
 def _styled(line: Line, text: type[Text]) -> Text:
     label = f"{line.label:<{_LABEL}}" if line.text else line.label
     return text.assemble((label, "dim" if line.text else "bold"), (line.text, line.style))
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Progress | None]:
-    """Yield a function that shows progress on stderr, or None where that is no terminal.
-
-    The bar appears after a second of work, and goes when all is done.
-
-    Raises:
-        ImportError: rich is not installed.
-    """
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    bar = Bar(console=Console(stderr=True), transient=True)
-    task = bar.add_task("")
-    started: float | None = None
-
-    def update(what: str, done: int, total: int) -> None:
-        nonlocal started
-        started = started or time.monotonic()
-        if time.monotonic() - started > _PATIENCE:
-            bar.start()
-        bar.update(task, description=what, completed=done, total=total)
-
-    try:
-        yield update
-    finally:
-        bar.stop()

@@ -193,23 +193,23 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_after_a_while_and_gone_before_the_result(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from portnorm.compare import render
+    from portnorm import progress
 
     terminal = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", terminal)
     path = saved(tmp_path / "a.npy", np.float32([[1, 2]]))
-    monkeypatch.setattr(render, "_PATIENCE", 1e9)
+    monkeypatch.setattr(progress, "_PATIENCE", 1e9)
     cli.main(["compare", path])
     assert "%" not in terminal.getvalue()
     terminal.truncate(0)
-    monkeypatch.setattr(render, "_PATIENCE", -1)
+    monkeypatch.setattr(progress, "_PATIENCE", -1)
     cli.main(["compare", path])
     erased = "\x1b[2K"
-    progress, result = terminal.getvalue().rsplit(erased, 1)
-    assert "gradients" in progress
-    assert path not in progress
+    shown, result = terminal.getvalue().rsplit(erased, 1)
+    assert "gradients" in shown
+    assert path not in shown
     assert path in result
     assert "verdict" in result
 
@@ -219,9 +219,9 @@ def test_progress_is_shown_after_a_while_and_gone_before_the_result(
 def test_no_progress_is_shown_where_stderr_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from portnorm.compare import render
+    from portnorm import progress
 
-    monkeypatch.setattr(render, "_PATIENCE", -1)
+    monkeypatch.setattr(progress, "_PATIENCE", -1)
     cli.main(["compare", saved(tmp_path / "a.npy", np.float32([[1, 2]]))])
     assert capsys.readouterr().err == ""
 
