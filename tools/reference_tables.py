@@ -16,6 +16,7 @@ from unittest import mock
 from docstring_parser import Docstring, DocstringStyle, parse
 
 from portnorm import cli, errors
+from portnorm.codemod.codes import CODES
 
 API = {
     "portnorm": ["set_options", "get_options", "Options", "TorchReference", "MindSporeReference"],
@@ -137,4 +138,13 @@ def _help(parser: argparse.ArgumentParser) -> str:
     return out.getvalue()
 
 
-TABLES: dict[str, Callable[[], str]] = {f.__name__: f for f in (api, exceptions, commands)}
+def codes() -> str:
+    """Every code of `portnorm check` and `portnorm port`, with its page."""
+    rows = ["| code | what it is about |", "| --- | --- |"]
+    rows += [f"| [{code.name}](../{code.page}) | {code.title} |" for code in CODES.values()]
+    return "\n".join(rows) + "\n"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    function.__name__: function for function in (api, exceptions, commands, codes)
+}

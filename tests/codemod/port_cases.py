@@ -70,7 +70,7 @@ TO_TORCH = {
     ),
     "from mindspore.ops._primitive_cache import _get_cache_prim\n"
     + OPS
-    + "y = _get_cache_prim(ops.L2Normalize)(1, 1e-6)(x)\n": "portnorm.torch.L2Normalize(1, 1e-6)(x)",
+    + "y = _get_cache_prim(ops.L2Normalize)(1)(x)\n": "portnorm.torch.L2Normalize(1)(x)",
     OPS + "class A:\n    def __init__(self):\n        self.n = ops.L2Normalize(axis=1)\n"
     "    def construct(self, x):\n        return self.n(x)\n": "portnorm.torch.L2Normalize(axis=1)",
 }
@@ -100,7 +100,7 @@ REPORTED = {
 
 UNTOUCHED = [
     "import torchvision.transforms.functional as F\nimport torch\ny = F.normalize(x, m, s)\n",
-    "from torchvision.transforms.functional import normalize\nimport torch\ny = normalize(x, m, s)\n",
+    "from torchvision.transforms.functional import normalize\nimport torch\ny = normalize(x, m)\n",
     "from sklearn.preprocessing import normalize\nimport torch\ny = normalize(x)\n",
     "import torch\nclass A:\n    def normalize(self, x):\n        return self.normalize(x)\n",
     "import torch\ny = tokenizer.normalize(torch.tensor(x))\n",
@@ -113,7 +113,7 @@ UNTOUCHED = [
     F + "# F.normalize(x)\n",
     F + "y = F.layer_norm(x, (3,))\n",
     F + "y = x.normalize\n",
-    "from torch.nn.functional import normalize as n\nclass A:\n    normalize = 1\ny = A.normalize\n",
+    "from torch.nn.functional import relu as n\nclass A:\n    normalize = 1\ny = A.normalize\n",
     "from .functional import normalize\nimport torch\ny = normalize(x)\n",
     "import functional as F\nimport torch\ny = F.normalize(x)\n",
     "import torch\nfrom mylib import L2Normalize\ny = L2Normalize(x)\n",

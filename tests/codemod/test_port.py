@@ -205,7 +205,9 @@ def modules(draw: st.DrawFn) -> tuple[str, int]:
     for number in range(draw(st.integers(1, 4))):
         call = draw(calls())
         total += call.count("normalize")
-        lines.append(draw(st.sampled_from(["y = ({})", "def f{n}(x):\n    return ({})  # c", "{}"])))
+        lines.append(
+            draw(st.sampled_from(["y = ({})", "def f{n}(x):\n    return ({})  # c", "{}"]))
+        )
         lines[-1] = lines[-1].replace("{n}", str(number)).replace("{}", call)
         lines += [""] * draw(st.integers(0, 2))
     return draw(LINE_ENDS).join("\n".join(lines).split("\n")), total
@@ -222,13 +224,14 @@ def test_everything_outside_the_edits_is_byte_for_byte_the_same(module: tuple[st
     back = ported.text
     for name in NAMES:
         back = back.replace("portnorm.mindspore.normalize", f"{name}.normalize", 1)
-    old, new = (
-        t.replace("portnorm.mindspore", "N") for t in (text, ported.text)
-    )
+    old, new = (t.replace("portnorm.mindspore", "N") for t in (text, ported.text))
     for name in sorted(NAMES, key=len, reverse=True):
         old = old.replace(f"{name}.normalize", "N.normalize")
-    gone = [line for line in difflib.ndiff(old.splitlines(True), new.splitlines(True))
-            if line[0] in "+-"]
+    gone = [
+        line
+        for line in difflib.ndiff(old.splitlines(True), new.splitlines(True))
+        if line[0] in "+-"
+    ]
     assert all("import " in line for line in gone), gone
 
 

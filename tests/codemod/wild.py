@@ -2,9 +2,9 @@
 
     python -m tests.codemod.wild FOLDER...
 
-Every file is ported to both frameworks and in both styles. `port_file` itself checks that what comes
-out parses, that its imports exist, and that a second run changes nothing; here, that whatever lies
-outside of the edits is the same: a line that does not name a function or an import is never lost.
+Every file is ported to both frameworks and in both styles. `port_file` itself checks that what
+comes out parses, that its imports exist, and that a second run changes nothing; here, that whatever
+lies outside of the edits is the same: a line that names no function and no import is never lost.
 """
 
 from __future__ import annotations
