@@ -7,7 +7,7 @@ import difflib
 import functools
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from portnorm.cli import sources
 from portnorm.cli.common import BAD_INPUT, DIFFER, DONE, BadInputError, needs_tools, say
@@ -57,12 +57,15 @@ def _port(arguments: argparse.Namespace) -> int:
     findings = list(_findings(outcomes))
     ported = [(o, o.result) for o in outcomes if o.result is not None]
     changed = [(o, result) for o, result in ported if result.new != result.old]
+    told = sys.stdout
     if arguments.write:
-        _write(arguments, changed)
+        _write(changed)
     elif not arguments.check and arguments.format == "text":
         for outcome, result in changed:
             sys.stdout.writelines(_diff(outcome.path, result))
-    _report(arguments, findings, [result for _, result in ported], len(changed))
+        sys.stdout.flush()
+        told = sys.stderr  # what is on stdout can be applied
+    print(_report(arguments, findings, [result for _, result in ported], len(changed)), file=told)
     if any(outcome.unreadable or outcome.failure for outcome in outcomes):
         return BAD_INPUT
     return DIFFER if changed or findings else DONE
@@ -102,7 +105,7 @@ def _findings(outcomes: list[Outcome[PortedFile]]) -> Iterator[Finding]:
             yield from outcome.result.findings
 
 
-def _write(arguments: argparse.Namespace, changed: list[tuple[Any, PortedFile]]) -> None:
+def _write(changed: list[tuple[Outcome[PortedFile], PortedFile]]) -> None:
     from portnorm.codemod.files import read, write
 
     for outcome, result in changed:
@@ -123,7 +126,7 @@ def _report(
     findings: list[Finding],
     results: list[PortedFile],
     files: int,
-) -> None:
+) -> str:
     from portnorm.codemod.report import report
 
     rewritten = sum(result.rewritten for result in results)
@@ -138,7 +141,7 @@ def _report(
         f"{rewritten} {_plural(rewritten, 'place')} {done} in {files} {_plural(files, 'file')}, "
         f"{len(findings)} left to people, {counts['ignored']} ignored"
     )
-    print(report(arguments.format, findings, summary, {"counts": counts}))
+    return report(arguments.format, findings, summary, {"counts": counts})
 
 
 def _plural(number: int, noun: str) -> str:

@@ -20,7 +20,7 @@ from portnorm.codemod.files import UnreadableError, read
 from portnorm.codemod.port.file import port_file
 from portnorm.codemod.screen import might_contain, might_use
 
-_EDITED = re.compile(r"ormalize|^\s*(import|from) |^\s*$")
+_EDITED = re.compile(r"ormalize|^\s*(import|from) |^\s*$|\b(p|dim|eps)=")
 _HELPER = re.compile(r"square|unknown|above|norm = |2-norm")
 
 
