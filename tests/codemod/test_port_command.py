@@ -69,7 +69,9 @@ def test_check_prints_no_diff_and_returns_0_when_all_is_done(
     assert port("--write", "--unsafe", file) == 1
     capsys.readouterr()
     assert port("--check", file) == 0
-    assert capsys.readouterr().out == "0 places to rewrite in 0 files, 0 left to people, 0 ignored\n"
+    assert (
+        capsys.readouterr().out == "0 places to rewrite in 0 files, 0 left to people, 0 ignored\n"
+    )
 
 
 def test_standard_input_takes_the_name_that_is_given(
