@@ -34,8 +34,9 @@ def page(name: str) -> str:
     wanted = name.rpartition(".")[2].lower()
     if wanted not in files:
         names = [*CODES, "normalize", "L2Normalize"]
-        close = difflib.get_close_matches(wanted, [known.lower() for known in names], cutoff=0.5)
-        listed = " or ".join(known for known in names if known.lower() in close)
+        close = [known for known in names if known.lower().startswith(wanted)]
+        close = close or difflib.get_close_matches(wanted, [known.lower() for known in names])
+        listed = " or ".join(known for known in names if {known, known.lower()} & {*close})
         hint = f"close is {listed}" if listed else "`portnorm explain` lists them"
         raise UnknownPageError(f"expected a code or the name of a function, found {name}; {hint}")
     return _read(files[wanted])
