@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import urllib.parse
 
 import jsonschema
@@ -16,7 +17,6 @@ from portnorm.codemod.edits import (
     OverlappingEditsError,
     apply,
     combine,
-    line_starts,
 )
 from portnorm.codemod.findings import Finding, Ignores, comments
 from portnorm.codemod.report import FORMATS, report
@@ -81,41 +81,47 @@ def test_what_cannot_be_read_to_its_end_keeps_the_comments_before() -> None:
     assert [line for line in range(1, 4) if ignores.silence("PN101", line)] == [1]
 
 
-WORDS = [
-    "# portnorm: ignore",
-    "[PN101]",
-    "'",
-    '"""',
-    "\\",
-    "\n",
-    " ",
-    "x",
-    "(",
-    ")",
-    "#",
-    "f'{",
-    "}",
+NO_COMMENT = "'# portnorm: ignore'"
+STATEMENTS = [
+    "x = 1",
+    "",
+    f"x = {NO_COMMENT}",
+    'x = """\n# portnorm: ignore\n"""',
+    "x = '''\\\n# portnorm: ignore[PN101]'''",
+    f"x = f({NO_COMMENT},\n  {NO_COMMENT})",
+    f'x = f"{{a[{NO_COMMENT}]}}"',
+    "if x: \\\n  x = '\x0c\x85'",
 ]
+COMMENTS = {
+    "": False,
+    "  # portnorm: ignore": True,
+    "# noqa # portnorm: ignore[PN102,PN101]": True,
+    "  # portnorm: ignore[PN102]": False,
+    "  # '# portnorm'": False,
+}
 
 
-@given(st.lists(st.sampled_from(WORDS), max_size=30).map("".join))
-def test_only_comments_silence(text: str) -> None:
-    """Take the comments out, and nothing is silenced: whatever else has the words."""
-    ignores = Ignores(text)
-    lines = text.split("\n")
-    commented = {line for line, _ in comments(text)}
-    for line in range(1, len(lines) + 1):
-        if ignores.silence("PN101", line):
-            assert line in commented
-            assert "# portnorm: ignore" in lines[line - 1]
+@given(
+    st.lists(st.tuples(st.sampled_from(STATEMENTS), st.sampled_from([*COMMENTS])), max_size=12),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_comments_silence_and_nothing_else_does(lines: list[tuple[str, str]], end: str) -> None:
+    text, expected = "", []
+    for statement, comment in lines:
+        text += f"{statement}{comment}\n"
+        if COMMENTS[comment]:
+            expected.append(text.count("\n"))
+    ignores = Ignores(text.replace("\n", end))
+    silenced = [n for n in range(1, text.count("\n") + 2) if ignores.silence("PN101", n)]
+    assert silenced == expected
 
 
-@given(st.text(st.sampled_from("ab#'\"\n\r\x0c[]() "), max_size=60))
-def test_comments_are_found_in_any_text(text: str) -> None:
+@given(st.text(st.sampled_from("ab#'\"\n\r\x0c[](){} \\"), max_size=60))
+def test_any_text_can_be_looked_at(text: str) -> None:
+    lines = re.split(r"\r\n|\r|\n", text)
     for line, comment in comments(text):
-        start = line_starts(text)[line - 1]
-        assert comment in text[start:].splitlines()[0] + text[start:]
         assert comment.startswith("#")
+        assert comment in lines[line - 1]
 
 
 # --- edits ----------------------------------------------------------------------------------------
