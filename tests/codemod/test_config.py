@@ -53,7 +53,7 @@ def test_standard_input_has_the_settings_of_the_folder(
     [
         (
             "[tool.portnorm.check]\nselct = []",
-            "one of select, style in tool.portnorm.check, found selct",
+            "select, style in tool.portnorm.check, found selct",
         ),
         ("[tool.portnorm.chek]", "expected one of check, port in tool.portnorm, found chek"),
         ("[tool.portnorm]\nselect = []", "expected one of check, port in tool.portnorm"),
