@@ -152,7 +152,10 @@ def _edits(module: Module, rewrites: list[Rewrite]) -> Iterator[Edit]:
 
 
 def _may_be_a_tensor(module: Module, call: cst.Call, axis: cst.Arg) -> bool:
-    """Whether what is made is used as a result, and the axis is no number."""
+    """Whether the axis is no number, and what is made is not kept where others may call it."""
     number = isinstance(axis.value, (cst.Integer, cst.UnaryOperation, cst.Tuple, cst.List))
-    kept = isinstance(module.parent(call), (cst.Assign, cst.AnnAssign, cst.Arg, cst.Element))
+    parent = module.parent(call)
+    kept = isinstance(parent, (cst.Arg, cst.Element)) or (
+        isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Attribute)
+    )
     return axis.keyword is None and not number and not kept
