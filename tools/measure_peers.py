@@ -3,8 +3,8 @@
     python tools/measure_peers.py PYTHON OLDER
 
 PYTHON is the interpreter of an environment with MindSpore 2.10.0, mindtorch, msadapter and ivy,
-OLDER that of one with MindSpore 2.7.1 and mindnlp 0.5.1 (installed without what it requires, but for
-typing_extensions, ml_dtypes and requests). Each peer is asked in a process of its own. Writes
+OLDER that of one with MindSpore 2.7.1 and mindnlp 0.5.1 (installed without what it requires, but
+for typing_extensions, ml_dtypes and requests). Each peer is asked in a process of its own. Writes
 migration_guide/data/peers.json, of which `tools/generate_tables.py` makes the table.
 """
 
