@@ -521,19 +521,13 @@ def _split(shape: semantics.Shape, dims: tuple[int, ...]) -> float:
     return math.ldexp(1.0, 50 - (terms - 1).bit_length())
 
 
-_LARGEST_CONFUSED_EPSILON = 2.0**-29
-"""L2Normalize operators whose epsilons differ by less than 2**-52 are merged in one graph, and
-PyNative caches kernels by epsilon to 17 decimals. Above this value two float32 numbers are
-further apart than that. Measured on MindSpore 2.10.0: 962 graphs, 7000 PyNative pairs."""
-
-
 def _native_plan(axis: int, epsilon: float) -> Plan:
-    if epsilon <= _LARGEST_CONFUSED_EPSILON:
+    if epsilon <= semantics.LARGEST_CONFUSED_EPSILON:
         _refuse_native(
             f"epsilon {epsilon:g} is one of those that MindSpore confuses with one another: it "
             f"may run with the epsilon of another L2Normalize. Pass an epsilon above "
-            f"{_LARGEST_CONFUSED_EPSILON:.3g} (eps above "
-            f"{math.sqrt(_LARGEST_CONFUSED_EPSILON):.3g} in torch's terms)"
+            f"{semantics.LARGEST_CONFUSED_EPSILON:.3g} (eps above "
+            f"{math.sqrt(semantics.LARGEST_CONFUSED_EPSILON):.3g} in torch's terms)"
         )
     return "native", (axis,), epsilon, None, True, None
 

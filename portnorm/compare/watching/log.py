@@ -1,0 +1,105 @@
+"""The log of a watch: who called what, with which vectors."""
+
+from __future__ import annotations
+
+import numbers
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from portnorm.compare.watching.records import Call, Record, floors_of
+from portnorm.errors import LIBRARIES, package_of
+
+MOST_RECORDS = 1000
+
+REFUSALS = (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""What the two functions raise for arguments that they do not take."""
+
+NormsOf = Callable[[Any, Call], Any]
+"""Returns what adds the norms of a tensor to a record; None where its values cannot be read."""
+
+
+class Log:
+    """Counts calls, of all threads, in bounded memory.
+
+    Attributes:
+        dropped: how many calls were left out, because there were `MOST_RECORDS` records before.
+    """
+
+    def __init__(self) -> None:
+        self.dropped = 0
+        self._records: dict[Call, Record | None] = {}
+        self._lock = threading.Lock()
+
+    def add(self, call: Call, x: Any, norms_of: NormsOf) -> None:
+        """Count a call of a tensor.
+
+        Calls that the function refuses are not counted.
+        """
+        shape = tuple(x.shape)
+        record = self._records.get(call) or self._new_record(call)
+        if record is None:
+            return
+        norms = norms_of(x, call) if record.floors else None
+        with self._lock:
+            record.add_call(shape)
+            if norms is None:
+                record.unread += 1
+            else:
+                norms.add_to(record)
+
+    def records(self) -> list[Record]:
+        """Return the records in the order of their first calls."""
+        with self._lock:
+            found = [record for record in self._records.values() if record is not None]
+            for record in found:
+                record.settle()
+            return found
+
+    def _new_record(self, call: Call) -> Record | None:
+        with self._lock:
+            if call in self._records:
+                return self._records[call]
+            if len(self._records) >= MOST_RECORDS:
+                self.dropped += 1
+                return None
+            try:
+                floors = floors_of(call) if isinstance(call.eps, numbers.Real) else None
+            except REFUSALS:
+                self._records[call] = None
+                return None
+            self._records[call] = Record(call, floors)
+            return self._records[call]
+
+
+def describe(
+    frame: FrameType | None, function: str, dtype: str, ndim: int, p: Any, dim: Any, eps: Any
+) -> Call:
+    """Return what calls from this line with these arguments have in common."""
+    while frame is not None and package_of(frame) in LIBRARIES:
+        frame = frame.f_back
+    file, line = (frame.f_code.co_filename, frame.f_lineno) if frame else ("", 0)
+    if isinstance(dim, list):
+        dim = tuple(dim)
+    return Call(file, line, function, dtype, ndim, _plain(p), dim, _plain(eps))
+
+
+def is_of_portnorm(frame: FrameType | None) -> bool:
+    """Return whether portnorm itself has called into a framework; its adapters tell of that."""
+    while frame is not None:
+        package = package_of(frame)
+        if package not in LIBRARIES or package == "portnorm":
+            return package == "portnorm"
+        frame = frame.f_back
+    return False
+
+
+def _plain(value: Any) -> Any:
+    """Keep numbers and names; of a tensor, which cannot be a key, its number or its type."""
+    if value is None or isinstance(value, (numbers.Number, str)):
+        return value
+    try:
+        return value.item()
+    except Exception:  # whatever a tensor without a value raises
+        return type(value).__name__
