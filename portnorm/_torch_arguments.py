@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from portnorm import semantics
-from portnorm.observe import Onlooker
 from portnorm.errors import StrictParityError
+from portnorm.observe import Onlooker
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

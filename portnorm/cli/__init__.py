@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from portnorm import __version__
-from portnorm.cli import certify, compare, reference
+from portnorm.cli import certify, compare, reference, watch
 from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, say
 from portnorm.errors import PortnormError
 
-_COMMANDS = (compare, reference, certify)
+_COMMANDS = (compare, watch, reference, certify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,11 +1,11 @@
 """Watch a program: record its calls of both functions, and say which are at risk when ported.
 
-    records        what is kept of calls that are counted together
-    log            who called what, in bounded memory
-    on_torch       sees `F.normalize` through a mode of torch; norms of torch tensors
-    on_mindspore   sees `ops.L2Normalize` through a mode of MindSpore; norms of MindSpore tensors
-    porting        what becomes of a call on the other framework
-    render         the table
+records        what is kept of calls that are counted together
+log            who called what, in bounded memory
+on_torch       sees `F.normalize` through a mode of torch; norms of torch tensors
+on_mindspore   sees `ops.L2Normalize` through a mode of MindSpore; norms of MindSpore tensors
+porting        what becomes of a call on the other framework
+render         the table
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Watch:
         self.hosts = tuple(hosts)
         self._log = Log()
         self._modules = {host: _module(host) for host in self.hosts}
-        self.not_seen = _NOT_SEEN
+        self.not_seen: tuple[str, ...] = _NOT_SEEN
         if "mindspore" in self.hosts and not self._modules["mindspore"].SEES_OPERATORS:
             import mindspore
 

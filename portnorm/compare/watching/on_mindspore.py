@@ -19,7 +19,7 @@ _OPERATOR = L2NORMALIZE.name.rpartition(".")[2]
 _DispatchMode: Any = getattr(mindspore, "MsDispatchMode", None)
 
 _SMALLEST, _LARGEST = 1e-15, 1e15
-"""Between these, the squares that make up a norm are held in float32 with all digits that matter."""
+"""Between these, float32 holds the squares that make up a norm with all digits that matter."""
 
 SEES_OPERATORS = _DispatchMode is not None
 """Whether this MindSpore has a public hook for the calls of operators; 2.10 is the first."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from portnorm._torch_strict.host import array
 from portnorm.compare.measure import CLASSES
 from portnorm.compare.watching.log import Log, describe, is_of_portnorm
 from portnorm.compare.watching.records import Call, Norms, Record
@@ -55,9 +56,7 @@ class Mode(TorchFunctionMode, Onlooker):
         return func(*args, **kwargs) if kwargs else func(*args)
 
 
-def add_adapter_call(
-    log: Log, function: str, x: Any, p: Any, dim: Any, eps: Any
-) -> None:
+def add_adapter_call(log: Log, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
     """Count a call of one of the adapters."""
     _add(log, sys._getframe().f_back, function, x, p, dim, eps)
 
@@ -137,14 +136,14 @@ def _two_norms(x: Tensor, dim: Any) -> Any:
     return _array(_scaled(x, 2.0, dim))
 
 
-def _fast(x: Tensor, dim: Any) -> Tensor:
+def _fast(x: Tensor, dim: Any) -> Any:
     x = x if x.itemsize > 2 else x.float()
     if x.numel() < _LARGE or x.is_complex() or (isinstance(dim, int) and x.stride(dim) == 1):
         return torch.linalg.vector_norm(x, 2.0, dim)
     return x.square().sum(dim).sqrt()  # several times as fast where vectors lie across
 
 
-def _scaled(x: Tensor, p: float, dim: Any) -> Tensor:
+def _scaled(x: Tensor, p: float, dim: Any) -> Any:
     """Return the p-norms, computed so that no power over- or underflows."""
     magnitude = x.abs().double()
     if not x.numel() or p == 0:
@@ -156,14 +155,15 @@ def _scaled(x: Tensor, p: float, dim: Any) -> Tensor:
 
 
 def _array(found: Tensor) -> Any:
-    return _unwrapped(found).numpy()
+    if not _transforms():
+        return found.numpy()
+    values = _unwrapped(found)
+    return array(values).copy()  # of the memory: torch.func would transform Tensor.numpy
 
 
 def _unwrapped(found: Tensor) -> Tensor:
     """Return the values of a tensor inside torch.func's transforms: those of all the batch."""
-    if _transforms():
-        found = torch.func.debug_unwrap(found)
-    return found.detach()
+    return torch.func.debug_unwrap(found) if _transforms() else found
 
 
 # --- accelerators ---------------------------------------------------------------------------------
@@ -188,11 +188,10 @@ class OnDevice(NamedTuple):
 
     def add_to(self, record: Record) -> None:
         """Count the vectors."""
-        device = str(self.two.device)
-        counter = record.elsewhere.get(device)
-        if counter is None:
-            counter = record.elsewhere[device] = DeviceCounter(self.two, record.floors)
-        counter.add(self.two, self.order)
+        device, floors = str(self.two.device), record.floors or (math.nan, math.nan)
+        if device not in record.elsewhere:
+            record.elsewhere[device] = DeviceCounter(self.two, floors)
+        record.elsewhere[device].add(self.two, self.order)
 
 
 class DeviceCounter:

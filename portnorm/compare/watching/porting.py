@@ -65,10 +65,11 @@ def _given(record: Record) -> str:
     else:
         names, defaults = ("axis", "epsilon"), L2NORMALIZE
     eps = [f"{names[1]}={_literal(call.eps)}"] if call.eps != defaults.eps else []
-    return ", ".join([*p, f"{names[0]}={_dim(call.dim)}", *eps])
+    return ", ".join([*p, f"{names[0]}={dim_as_source(call.dim)}", *eps])
 
 
-def _dim(dim: Any) -> str:
+def dim_as_source(dim: Any) -> str:
+    """Return dim or axis as source code."""
     return str(dim[0]) if isinstance(dim, tuple) and len(dim) == 1 else repr(dim)
 
 

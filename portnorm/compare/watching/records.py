@@ -71,6 +71,9 @@ class Norms(NamedTuple):
 class Counter(Protocol):
     """Counts vectors somewhere else, as on an accelerator."""
 
+    def add(self, two: Any, order: Any) -> None:
+        """Count vectors by their 2-norms and p-norms."""
+
     def take(self) -> tuple[dict[str, int], float, float]:
         """Return counts by class, and the smallest and the largest norm; start anew."""
 
@@ -137,7 +140,6 @@ class Record:
         if low <= high:
             self.minimum = low if self.minimum is None else min(low, self.minimum)
             self.maximum = high if self.maximum is None else max(high, self.maximum)
-
 
     def settle(self) -> None:
         """Take in what was counted elsewhere; waits for the accelerators."""

@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from portnorm.compare.measure import CLASSES
-from portnorm.compare.watching.porting import Port, confused, port
+from portnorm.compare.watching.porting import Port, confused, dim_as_source, port
 from portnorm.compare.watching.records import Record
 
 if TYPE_CHECKING:
     from portnorm.compare.watching import Watch
 
 _STYLES = {"at risk": "bold red", "agrees": "green", "portable": "green", "unknown": "yellow"}
-_SHORT = {"torch.nn.functional.normalize": "F.normalize", "mindspore.ops.L2Normalize": "L2Normalize"}
+_SHORT = {
+    "torch.nn.functional.normalize": "F.normalize",
+    "mindspore.ops.L2Normalize": "L2Normalize",
+}
 _WORDS = {name: name.replace("_", " ") for name in CLASSES} | {"between": "between the floors"}
 
 
@@ -81,7 +84,7 @@ def _site(record: Record) -> Iterator[str]:
     name = _SHORT.get(call.function, call.function)
     order = "" if call.p in (2, None) or "l2" in name.lower() else f"p={call.p}, "
     dim, eps = ("axis", "epsilon") if "l2" in name.lower() else ("dim", "eps")
-    yield f"{name}({order}{dim}={call.dim}, {eps}={call.eps})"
+    yield f"{name}({order}{dim}={dim_as_source(call.dim)}, {eps}={call.eps})"
 
 
 def _shortest(file: str) -> str:
