@@ -1,6 +1,6 @@
 """Runs the tests of the MindSpore host on each release of MindSpore that portnorm supports.
 
-`nox` runs them all, one after the other; `nox -s "mindspore-2.8.0"` runs one.
+`nox` runs them all, one after the other; `nox -s "mindspore(2.8.0)"` runs one.
 """
 
 from __future__ import annotations

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from portnorm.compare.bench import in_turns
+
+ROUNDS, SECONDS = 15, 3.0
 SEED = 20261125
 
 
@@ -21,33 +24,11 @@ def against(request: pytest.FixtureRequest, benchmark: Any) -> Iterator[Any]:
     """Measure portnorm and a framework in turns, and record the ratio of their medians."""
 
     def measure(work: str, bar: float, ours: Any, theirs: Any) -> None:
-        pair = {"portnorm": ours, "framework": theirs}
-        medians = in_turns(pair)
-        benchmark.extra_info.update(work=work, bar=bar, **medians)
+        portnorm, framework = in_turns((ours, theirs), ROUNDS, SECONDS)
+        benchmark.extra_info.update(work=work, bar=bar, portnorm=portnorm, framework=framework)
         benchmark.pedantic(ours, rounds=5, iterations=1, warmup_rounds=1)
 
     return measure
-
-
-def in_turns(functions: dict[str, Any], rounds: int = 15, seconds: float = 0.1) -> dict[str, Any]:
-    """Return the median time of a call of each function, in seconds; both run in each round."""
-    from time import perf_counter
-
-    def timed(function: Any, calls: int) -> float:
-        start = perf_counter()
-        for _ in range(calls):
-            function()
-        return (perf_counter() - start) / calls
-
-    calls = {}
-    for name, function in functions.items():
-        function()
-        calls[name] = max(1, int(seconds / timed(function, 3)))
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            times[name].append(timed(function, calls[name]))
-    return {name: float(np.median(values)) for name, values in times.items()}
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

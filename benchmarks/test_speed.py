@@ -17,103 +17,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portnorm.exact import mindspore_cpu, torch_cpu
-
-FORWARD = [
-    ((8,), 0, "float32", 1.0),
-    ((32, 128), 1, "float32", 1.0),
-    ((1024, 1024), 1, "float32", 1.0),
-    ((8192, 1024), 1, "float32", 1.0),
-    ((1, 4194304), 1, "float32", 1.0),
-    ((1024, 1024), 0, "float32", 0.1),
-    ((32, 256, 32, 32), 1, "float32", 0.25),
-    *(
-        ((1024, 1024), dim, dtype, 1.5)
-        for dtype in ("float16", "bfloat16", "float64")
-        for dim in (1, 0)
-    ),
-]
-GRADIENT = [((32, 128), 1), ((1024, 1024), 1), ((1024, 1024), 0), ((1000, 5), 1)]
-MILLIONS = [
-    ((1024, 1024), 1),
-    ((1024, 1024), 0),
-    ((8192, 1024), 1),
-    ((1, 4194304), 1),
-    ((32, 256, 32, 32), 1),
-]
+from portnorm.compare.bench import CASES, Case, calls, wait_for_results
+from portnorm.compare.functions import frameworks
+from portnorm.exact import mindspore_cpu
 
 
-def tensor(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Any:
-    torch = pytest.importorskip("torch")
-    return torch.from_numpy(rng.standard_normal(shape)).to(getattr(torch, dtype))
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_against_the_framework(against: Any, case: Case) -> None:
+    pytest.importorskip(case.framework)
+    wait_for_results(frameworks())
+    against(case.name, case.goal, *calls(case))
 
 
-def array(tensor: Any) -> Any:
-    import torch
-
-    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-
-
-@pytest.mark.parametrize(("shape", "dim", "dtype", "bar"), FORWARD)
-def test_forward(
-    against: Any,
-    rng: np.random.Generator,
-    shape: tuple[int, ...],
-    dim: int,
-    dtype: str,
-    bar: float,
-) -> None:
-    x = tensor(rng, shape, dtype)
-    a = array(x)
-    from torch.nn.functional import normalize
-
-    against(
-        f"torch forward {dtype} {shape} dim {dim}",
-        bar,
-        lambda: torch_cpu.normalize(a, 2.0, dim),
-        lambda: normalize(x, 2.0, dim),
-    )
-
-
-@pytest.mark.parametrize(("shape", "dim"), GRADIENT)
-def test_gradient(against: Any, rng: np.random.Generator, shape: tuple[int, ...], dim: int) -> None:
-    x, g = tensor(rng, shape, "float32"), tensor(rng, shape, "float32")
-    import torch
-
-    a, b = array(x), array(g)
-    leaf = x.clone().requires_grad_()
-    y = torch.nn.functional.normalize(leaf, 2.0, dim)
-    against(
-        f"torch gradient float32 {shape} dim {dim}",
-        1.0,
-        lambda: torch_cpu.normalize_vjp(a, b, 2.0, dim),
-        lambda: torch.autograd.grad(y, leaf, g, retain_graph=True),
-    )
-
-
-@pytest.fixture
-def mindspore() -> Any:
+def test_gradient_of_l2_normalize(benchmark: Any, rng: np.random.Generator) -> None:
     mindspore = pytest.importorskip("mindspore")
-    mindspore.set_context(pynative_synchronize=True)
-    yield mindspore
-    mindspore.set_context(pynative_synchronize=False)
-
-
-@pytest.mark.parametrize(("shape", "axis"), MILLIONS)
-def test_l2_normalize(
-    against: Any, rng: np.random.Generator, mindspore: Any, shape: tuple[int, ...], axis: int
-) -> None:
-    x = rng.standard_normal(shape).astype(np.float32)
-    native, t = mindspore.ops.L2Normalize(axis, 1e-4), mindspore.Tensor(x)
-    against(
-        f"MindSpore forward float32 {shape} axis {axis}",
-        0.1,
-        lambda: mindspore_cpu.l2_normalize(x, axis),
-        lambda: native(t),
-    )
-
-
-def test_gradient_of_l2_normalize(benchmark: Any, rng: np.random.Generator, mindspore: Any) -> None:
     x, dy = rng.standard_normal((2, 256, 1024)).astype(np.float32)
     y = mindspore_cpu.l2_normalize(x, 1)
     kernel = mindspore.ops.operations._grad_ops.L2NormalizeGrad(1, 1e-4)

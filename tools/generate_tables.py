@@ -10,16 +10,16 @@ function below.
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import mapping_tables
 import numpy as np
+import reference_tables
+from atomic import write_text
 from numpy.typing import NDArray
 
 from portnorm import reference, semantics
@@ -27,7 +27,7 @@ from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "migration_guide").rglob("*.md"))]
 _TABLE = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
 
@@ -97,7 +97,9 @@ def _bits(call: Callable[[], object]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    table.__name__: table for table in (what_goes_wrong, signatures, certified, promised)
+    **{table.__name__: table for table in (what_goes_wrong, signatures, certified, promised)},
+    **mapping_tables.TABLES,
+    **reference_tables.TABLES,
 }
 
 
@@ -180,13 +182,6 @@ def filled(text: str) -> str:
     return _TABLE.sub(fill, text)
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-        file.write(text)
-    shutil.copymode(path, file.name)
-    os.replace(file.name, path)
-
-
 def main() -> int:
     """Write or check every page; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -199,7 +194,7 @@ def main() -> int:
         if new != old:
             stale.append(page.relative_to(ROOT))
             if not check:
-                _write_atomically(page, new)
+                write_text(page, new)
     for path in stale:
         print(f"{'out of date' if check else 'written'}: {path}")
     return 1 if check and stale else 0

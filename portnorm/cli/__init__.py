@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from portnorm import __version__
-from portnorm.cli import certify, compare, reference, watch
+from portnorm.cli import bench, certify, check, compare, explain, port, reference, watch
 from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, say
 from portnorm.errors import PortnormError
 
-_COMMANDS = (compare, watch, reference, certify)
+_COMMANDS = (compare, watch, port, check, explain, reference, certify, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: after --help and --version, and for arguments that cannot be parsed.
     """
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
     except (BadInputError, PortnormError, OSError, MemoryError) as error:
@@ -35,16 +35,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser() -> Parser:
+    """Return the parser of the whole command line."""
+    top = Parser(
         prog="portnorm",
         description="torch's normalize and MindSpore's L2Normalize, each on either framework.",
     )
-    parser.add_argument("--version", action="version", version=f"portnorm {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    top.add_argument("--version", action="version", version=f"portnorm {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_parser(commands)
-    return parser
+    return top
 
 
 def _reader_has_gone() -> int:

@@ -14,7 +14,7 @@ from portnorm.reference import REFERENCES
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
     from portnorm.compare.certify import Report
-    from portnorm.compare.measure import Progress
+    from portnorm.progress import Progress
 
 _SECONDS = 60
 
@@ -53,9 +53,9 @@ def _certify(arguments: argparse.Namespace) -> int:
     if arguments.golden is not None:
         _check_golden(arguments)
     with needs_tools("certify"):
-        from portnorm.compare import render
+        from portnorm.progress import progress_bar
 
-        with render.progress_bar() as progress:  # gone before anything is printed
+        with progress_bar() as progress:  # gone before anything is printed
             run = _certify_installed if arguments.golden is None else _certify_golden
             report = run(arguments, progress)
     if not any(tally.counts for tally in report.tallies.values()):

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
+from portnorm.text import one_line
+
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
 """What a command adds its parser to."""
@@ -62,8 +64,3 @@ def positive(kind: type[float]) -> Callable[[str], float]:
 def say(text: str) -> None:
     """Print one line on stderr."""
     print(f"portnorm: {one_line(text)}", file=sys.stderr)
-
-
-def one_line(text: str) -> str:
-    """Names in messages come from files: keep them from steering the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from portnorm import __version__
@@ -50,7 +50,14 @@ def add_parser(commands: Commands) -> None:
         help="of L2Normalize (default %(default)s)",
     )
     parser.add_argument("--dtype", choices=sorted(L2NORMALIZE.dtypes), help="convert to it first")
+    parser.add_argument(
+        "--pairs",
+        action="store_true",
+        help="also compare portnorm at each level of parity (compiles kernels, up to a minute)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--html", metavar="FILE", help="write a report to FILE, too")
+    parser.add_argument("--png", metavar="FILE", help="write its charts to FILE, too")
     parser.set_defaults(run=_compare)
 
 
@@ -58,11 +65,46 @@ def _compare(arguments: argparse.Namespace) -> int:
     with needs_tools("compare"), contextlib.ExitStack() as stack:
         from portnorm.compare import render
 
+        _check_targets(arguments)
         sources = list(_sources(arguments, stack))
         _check(sources, arguments)
-        comparisons = _comparisons(sources, arguments)
+        comparisons: Iterable[Comparison] = _comparisons(sources, arguments)
+        if arguments.html or arguments.png:
+            comparisons = list(comparisons)
+            _write(comparisons, arguments)
         agree = _print_json(comparisons) if arguments.json else render.show(comparisons)
         return AGREE if agree else DIFFER
+
+
+def _check_targets(arguments: argparse.Namespace) -> None:
+    """Find what is missing for the reports before work starts."""
+    if not (arguments.html or arguments.png):
+        return
+    import matplotlib.figure  # noqa: F401
+
+    from portnorm.compare import report
+
+    try:
+        if arguments.html:
+            import jinja2  # noqa: F401
+
+            report.check_target(arguments.html, ".html")
+        if arguments.png:
+            report.check_target(arguments.png, ".png")
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
+
+
+def _write(comparisons: list[Comparison], arguments: argparse.Namespace) -> None:
+    from portnorm.compare import charts, report
+
+    reports: dict[str, bytes] = {}
+    if arguments.html:
+        reports[arguments.html] = report.page(comparisons).encode()
+    if arguments.png:
+        reports[arguments.png] = charts.png(comparisons)
+    for path, data in reports.items():
+        report.write(path, data)
 
 
 def _sources(
@@ -100,11 +142,20 @@ def _check(sources: list[tuple[Source, int | None]], arguments: argparse.Namespa
 def _comparisons(
     sources: list[tuple[Source, int | None]], arguments: argparse.Namespace
 ) -> Iterator[Comparison]:
-    from portnorm.compare import compare, render
+    from portnorm.compare import compare
+    from portnorm.progress import progress_bar
 
     for source, dim in sources:
-        with render.progress_bar() as progress:  # gone before anything is printed
-            comparison = compare(source, dim=dim, progress=progress, **_settings(arguments))
+        with progress_bar() as progress:  # gone before anything is printed
+            settings = _settings(arguments)
+            comparison = compare(
+                source, dim=dim, pairs=arguments.pairs, progress=progress, **settings
+            )
+        if comparison.measurement.counts["not_finite"] == comparison.vectors:
+            raise BadInputError(
+                f"{source.name}: expected a vector of finite numbers, found a NaN or an infinity "
+                f"in each of the {comparison.vectors}"
+            )
         yield comparison
 
 
@@ -112,7 +163,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in ("p", "eps", "epsilon", "dtype")}
 
 
-def _print_json(comparisons: Iterator[Comparison]) -> bool:
+def _print_json(comparisons: Iterable[Comparison]) -> bool:
     found = [comparison.to_dict() for comparison in comparisons]
     print(json.dumps({"portnorm": __version__, "comparisons": found}, allow_nan=False, indent=2))
     return all(comparison["agrees"] for comparison in found)

@@ -13,21 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from portnorm.cli.common import (
-    DONE,
-    INTERRUPTED,
-    BadInputError,
-    needs_tools,
-    writable,
-    write_atomically,
-)
+from portnorm.cli.common import DONE, INTERRUPTED, BadInputError, needs_tools
+from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
     from portnorm.compare.watching import Watch
 
-HOSTS = ("torch", "mindspore")
-RAISED = 1
+_HOSTS = tuple(REFERENCES)
+_RAISED = 1
 
 
 def add_parser(commands: Commands) -> None:
@@ -45,7 +39,7 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--host",
-        choices=[*HOSTS, "both"],
+        choices=[*_HOSTS, "both"],
         help="import and watch this framework only (default: each that is installed)",
     )
     parser.add_argument("--json", metavar="FILE", help="write the records to FILE, as JSON")
@@ -60,12 +54,12 @@ def add_parser(commands: Commands) -> None:
 def _watch(arguments: argparse.Namespace) -> int:
     run = _runner(arguments)
     hosts = _hosts(arguments.host)
-    if arguments.json is not None:
-        writable(arguments.json)
     with needs_tools("watch"):
-        import rich  # noqa: F401
+        import rich.table  # noqa: F401
 
         from portnorm.compare.watching import watch
+    if arguments.json is not None:
+        _check_target(arguments.json)
     process = os.getpid()
     with _as_python_would(arguments), watch(hosts) as log:
         try:
@@ -78,7 +72,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 def _hosts(chosen: str | None) -> list[str]:
     """Return the frameworks to watch."""
-    wanted = HOSTS if chosen in (None, "both") else (chosen,)
+    wanted = _HOSTS if chosen in (None, "both") else (chosen,)
     missing = [host for host in wanted if importlib.util.find_spec(host) is None]
     if chosen is not None and missing:
         raise BadInputError(f"--host {chosen}: {missing[0]} is not installed")
@@ -131,7 +125,7 @@ def _run(run: Callable[[], Any]) -> int:
         raise
     except BaseException as error:
         sys.excepthook(type(error), error, _of_script(error.__traceback__))
-        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else RAISED
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else _RAISED
     return DONE
 
 
@@ -147,6 +141,7 @@ def _of_script(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _report(log: Watch, path: str | None) -> None:
+    from portnorm.compare import report
     from portnorm.compare.watching import render
 
     for stream in (sys.stdout, sys.stderr):
@@ -155,4 +150,13 @@ def _report(log: Watch, path: str | None) -> None:
     with contextlib.suppress(BrokenPipeError, ValueError):
         render.show(log)
     if path is not None:
-        write_atomically(path, f"{log.to_json()}\n".encode())
+        report.write(path, f"{log.to_json()}\n".encode())
+
+
+def _check_target(path: str) -> None:
+    from portnorm.compare import report
+
+    try:
+        report.check_target(path, ".json")
+    except ValueError as error:
+        raise BadInputError(str(error)) from error

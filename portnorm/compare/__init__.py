@@ -10,27 +10,25 @@ from __future__ import annotations
 import json
 import math
 import operator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 import numpy as np
 
 from portnorm import __version__, semantics
 from portnorm.compare import functions, render
+from portnorm.compare.findings import Head, Measurement, Row, Settings, Worst
 from portnorm.compare.measure import (
     BLOCK_BYTES,
     GRADIENT_STEPS,
-    Head,
-    Measurement,
-    Progress,
-    Settings,
-    Worst,
-    gradient_tolerance,
+    Functions,
     measure_array,
-    values_tolerance,
 )
+from portnorm.compare.pairs import Difference, Pair, Pairs
 from portnorm.compare.readers import ArraySource, Source, UnreadableError, open_array
+from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.errors import NativeParityError
+from portnorm.progress import Progress
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:
@@ -38,7 +36,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Comparison",
+    "Difference",
     "Measurement",
+    "Pair",
+    "Row",
     "Settings",
     "UnreadableError",
     "compare",
@@ -68,6 +69,13 @@ class Comparison:
         own_gradient: whether the gradient of L2Normalize is that of MindSpore's own kernel, and
             not the derivative of its formula.
         versions: of portnorm, numpy, and torch and mindspore where they are installed.
+        pairs: how implementations differ, two at a time; () unless asked for.
+
+    >>> found = compare(np.float32([[1, 2], [0, 4e-9]]))
+    >>> found.vectors, found.measurement.changed
+    (2, 1)
+    >>> found.verdict[:51]
+    '1 of 2 vectors change; worst vector 1 (norm 4e-09);'
     """
 
     name: str
@@ -77,6 +85,7 @@ class Comparison:
     computed_by: dict[str, str]
     own_gradient: bool
     versions: dict[str, str]
+    pairs: tuple[Pair, ...] = ()
 
     @property
     def vectors(self) -> int:
@@ -147,6 +156,24 @@ class Comparison:
         """Return the findings as plain text, in lines of at most width characters."""
         return "\n".join(render.plain(self, width))
 
+    def to_html(self) -> str:
+        """Return a page of HTML with charts, complete in itself, as `portnorm compare --html`.
+
+        Raises:
+            ImportError: jinja2 or matplotlib is not installed.
+
+        >>> compare(np.float32([1, 2, 3])).to_html().splitlines()[0]
+        '<!DOCTYPE html>'
+        """
+        from portnorm.compare import report
+
+        return report.page([self])
+
+    def _repr_html_(self) -> str:
+        from portnorm.compare import report
+
+        return report.fragment(self)
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as what JSON has; numbers that are not finite as "inf", "nan"."""
         given, found = self.settings, self.measurement
@@ -168,22 +195,28 @@ class Comparison:
                 "computed_by": self.computed_by,
                 "floors": dict(zip(("normalize", "l2_normalize"), given.floors, strict=True)),
                 "counts": found.counts,
+                "norms": found.norms,
                 "values": {
                     "ulp": found.ulp,
                     "relative": found.relative,
                     "changed": found.values_changed,
                     "tolerance_ulp": values_tolerance(self.length),
+                    "histogram": found.ulps,
                 },
                 "gradients": {
                     "measured": found.gradients_measured,
+                    "ulp": found.gradient_ulp,
                     "relative": found.gradient_relative,
                     "changed": found.gradients_changed,
                     "tolerance_relative": gradient_tolerance(self.length, given.dtype),
                     "own_kernel": self.own_gradient,
+                    "histogram": found.gradient_ulps,
                 },
                 "changed": found.changed,
                 "first": found.first and self._head_as_dict(found.first),
                 "worst": found.worst and self._worst_as_dict(found.worst),
+                "rows": [self._row_as_dict(row) for row in found.rows],
+                "pairs": [pair.to_dict() for pair in self.pairs],
                 "agrees": self.agrees,
                 "verdict": self.verdict,
                 "use": self.calls,
@@ -194,6 +227,28 @@ class Comparison:
     def to_json(self) -> str:
         """Return `to_dict` as strict JSON."""
         return json.dumps(self.to_dict(), allow_nan=False)
+
+    def worst(self, n: int = 10) -> tuple[Row, ...]:
+        """Return the n vectors that differ most, worst first; changed or not.
+
+        Those with changed values come first, by ULP; then those with changed gradients; then
+        what rounding explains. At most `portnorm.compare.largest.KEPT`, which is 100, are known.
+
+        >>> found = compare(np.float32([[1, 2], [0, 4e-9], [3e-5, 4e-5]]))
+        >>> [(row.vector, row.kind, row.changed) for row in found.worst(2)]
+        [(1, 'between', True), (2, 'between', True)]
+        """
+        return self.measurement.rows[: max(0, operator.index(n))]
+
+    def _row_as_dict(self, row: Row) -> dict[str, Any]:
+        return {
+            "index": self.index(row.vector),
+            "norm": row.norm,
+            "class": row.kind,
+            "changed": row.changed,
+            "values": {"ulp": row.ulp, "relative": row.relative},
+            "gradients": {"ulp": row.gradient_ulp, "relative": row.gradient_relative},
+        }
 
     def _head_as_dict(self, head: Head) -> dict[str, Any]:
         return {
@@ -220,6 +275,8 @@ def compare(
     epsilon: float = L2NORMALIZE.eps,
     dtype: str | None = None,
     seed: int = 0,
+    cotangent: ArrayLike | Source | None = None,
+    pairs: bool = False,
     block_bytes: int = BLOCK_BYTES,
     progress: Progress | None = None,
 ) -> Comparison:
@@ -238,7 +295,11 @@ def compare(
         eps: torch's.
         epsilon: L2Normalize's.
         dtype: "float16", "float32" or "float64", to convert to before anything else.
-        seed: of the cotangent.
+        seed: of the cotangent, where that is random.
+        cotangent: of the same shape; None for one that is random normal.
+        pairs: also compare portnorm's levels of parity with the two functions and with each
+            other, each on the framework that it is for where that is installed. "strict" then
+            compiles its kernels, once per dtype: that takes 10 to 20 seconds.
         block_bytes: about how much of the array to hold at one time.
         progress: called with what is being done, the number of vectors done, and of how many.
 
@@ -251,17 +312,30 @@ def compare(
     >>> found.agrees, found.measurement.counts["between"]
     (False, 1)
     """
-    source = array if _is_source(array) else ArraySource(np.asarray(array))
+    source = _source(array)
     settings = plan(source, dim=dim, p=p, eps=eps, epsilon=epsilon, dtype=dtype, seed=seed)
+    given = None
+    if cotangent is not None:
+        given = _source(cotangent)
+        _check_cotangent(given, source)
+        settings = replace(settings, seed=None)
+    job = _Job(source, settings, given, pairs, block_bytes, progress or _no_progress)
     found = functions.frameworks()
-
-    def run(why_not_own: str = "") -> Comparison:
-        return _run(source, settings, found, why_not_own, block_bytes, progress)
-
     try:
-        return run()
+        return _run(job, found, "")
     except NativeParityError:
-        return run("its own might use the epsilon of another call")
+        return _run(job, found, "its own might use the epsilon of another call")
+
+
+class _Job(NamedTuple):
+    """What `compare` was asked to do."""
+
+    source: Source
+    settings: Settings
+    cotangent: Source | None
+    pairs: bool
+    block_bytes: int
+    progress: Progress
 
 
 def plan(
@@ -292,6 +366,19 @@ def plan(
     return Settings(name, arguments.dims[0], arguments.p, float(eps), epsilon, floors, seed)
 
 
+def _source(array: ArrayLike | Source) -> Source:
+    return array if _is_source(array) else ArraySource(np.asarray(array))
+
+
+def _check_cotangent(cotangent: Source, source: Source) -> None:
+    if cotangent.shape != source.shape:
+        raise ValueError(
+            f"expected a cotangent of shape {source.shape}, found one of {cotangent.shape}"
+        )
+    if cotangent.dtype not in _CONVERTIBLE:
+        raise TypeError(f"expected a cotangent of numbers, found {cotangent.dtype}")
+
+
 def _is_source(array: ArrayLike | Source) -> TypeGuard[Source]:
     return hasattr(array, "read")
 
@@ -310,28 +397,28 @@ def _check_dtype(stored: str, wanted: str | None) -> str:
     return wanted
 
 
-def _run(
-    source: Source,
-    settings: Settings,
-    found: functions.Frameworks,
-    why_not_own: str,
-    block_bytes: int,
-    progress: Progress | None,
-) -> Comparison:
+def _run(job: _Job, found: functions.Frameworks, why_not_own: str) -> Comparison:
+    source, settings = job.source, job.settings
     normalize = functions.normalize(found, settings.p, settings.eps)
     l2_normalize = functions.l2_normalize(found, settings.epsilon, why_not_own)
     gradient = l2_normalize
-    if functions.gradient_steps(l2_normalize, source.shape[settings.dim]) > GRADIENT_STEPS:
-        why_not = "its own takes n * n steps for a vector of n elements"
-        gradient = functions.l2_normalize(found, settings.epsilon, why_not)
+    n = source.shape[settings.dim]
+    if functions.gradient_steps(l2_normalize, n) > GRADIENT_STEPS:
+        gradient = functions.l2_normalize(found, settings.epsilon, functions.QUADRATIC)
+    pairs = None
+    if job.pairs:
+        arguments = settings.p, settings.eps, settings.epsilon
+        own = normalize, l2_normalize
+        groups = functions.implementations(found, *arguments, own, why_not_own)
+        pairs = Pairs(groups, settings, n, GRADIENT_STEPS)
     measurement = measure_array(
         source,
         settings,
-        normalize,
-        l2_normalize,
-        gradient,
-        block_bytes=block_bytes,
-        progress=progress or _no_progress,
+        Functions(normalize, l2_normalize, gradient),
+        cotangent=job.cotangent,
+        pairs=pairs,
+        block_bytes=job.block_bytes,
+        progress=job.progress,
     )
     by = {
         "normalize": normalize.by,
@@ -346,6 +433,7 @@ def _run(
         computed_by=by,
         own_gradient=gradient.own,
         versions={"portnorm": __version__, "numpy": np.__version__, **found.versions},
+        pairs=pairs.result() if pairs else (),
     )
 
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from portnorm.errors import PortnormError
-from portnorm.options import Parity, set_options
+from portnorm.options import Parity, get_options, set_options
 
 Array = NDArray[Any]
+
+QUADRATIC = "its own takes n * n steps for a vector of n elements"
 
 _VECTORS = 1
 _FRAMEWORKS = {"torch": "torch", "mindspore": "MindSpore"}
@@ -43,6 +45,22 @@ class Computation:
     values: Callable[[Array], Array]
     vjp: Callable[[Array, Array], Array]
     own: bool
+
+
+class Implementation(NamedTuple):
+    """One of the two functions, as it may be called.
+
+    Attributes:
+        name: how to call it.
+        computation: None where it cannot be called.
+        why_not: a few words on why it cannot.
+        quadratic_gradient: whether its gradient takes n * n steps for a vector of n elements.
+    """
+
+    name: str
+    computation: Computation | None
+    why_not: str = ""
+    quadratic_gradient: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +105,7 @@ def normalize(found: Frameworks, p: float, eps: float) -> Computation:
     if "torch" in found.versions:
         return _on_torch(_name(found, "torch"), _torch_normalize(p, eps), own=True)
     by = f"portnorm on {_name(found, 'mindspore')} ({found.why_not['torch']})"
-    return _as_rows(_on_mindspore(by, _mindspore_normalize(p, eps), own=False))
+    return _as_rows(_on_mindspore(by, _mindspore_normalize(p, eps, "semantic"), own=False))
 
 
 def l2_normalize(found: Frameworks, epsilon: float, why_not_own: str = "") -> Computation:
@@ -103,7 +121,7 @@ def l2_normalize(found: Frameworks, epsilon: float, why_not_own: str = "") -> Co
     """
     if "mindspore" not in found.versions:
         by = f"portnorm on {_name(found, 'torch')} ({found.why_not['mindspore']})"
-        return _as_rows(_on_torch(by, _torch_l2_normalize(epsilon), own=False))
+        return _as_rows(_on_torch(by, _torch_l2_normalize(epsilon, "semantic"), own=False))
     if why_not_own:
         by = f"portnorm on {_name(found, 'mindspore')} ({why_not_own})"
         return _as_rows(_on_mindspore(by, _mindspore_l2_normalize(epsilon, "semantic"), own=False))
@@ -117,6 +135,84 @@ def gradient_steps(gradient_of_l2_normalize: Computation, n: int) -> int:
     MindSpore's kernel goes over the whole vector again for each element.
     """
     return n * n if gradient_of_l2_normalize.own else n
+
+
+def vjp_of_rows(computation: Computation, x: Array, cotangent: Array) -> Array:
+    """Return the gradients of vectors that are given as rows, of the shape (vectors, n, 1)."""
+    if len(x) > 1:
+        return computation.vjp(x, cotangent)
+    # Given one vector alone, torch may split its sum among threads.
+    return computation.vjp(np.repeat(x, 2, 0), np.repeat(cotangent, 2, 0))[:1]
+
+
+def implementations(
+    found: Frameworks,
+    p: float,
+    eps: float,
+    epsilon: float,
+    own: tuple[Computation, Computation],
+    why_not_own: str = "",
+) -> list[list[Implementation]]:
+    """Return what is to be compared in pairs: first for who moves to MindSpore, then to torch.
+
+    Each list has the two functions themselves and portnorm's levels of parity, on the framework
+    that is moved to where it is installed.
+
+    Args:
+        found: the frameworks.
+        p: of normalize.
+        eps: of normalize.
+        epsilon: of L2Normalize.
+        own: what computes the two functions.
+        why_not_own: why MindSpore's own L2Normalize is not used though it is installed.
+    """
+    why_not = [found.why_not.get("torch", ""), found.why_not.get("mindspore", why_not_own)]
+    names = ["F.normalize", "ops.L2Normalize"]
+    themselves = [
+        Implementation(name, one if one.own else None, why, why_not_own == "" and one is own[1])
+        for name, one, why in zip(names, own, why_not, strict=True)
+    ]
+    to_mindspore = "mindspore" if "mindspore" in found.versions else "torch"
+    to_torch = "torch" if "torch" in found.versions else "mindspore"
+    levels: tuple[Parity, ...] = get_args(Parity)
+    return [
+        [*themselves, *(_adapted_normalize(found, to_mindspore, p, eps, one) for one in levels)],
+        [*themselves, *(_adapted_l2_normalize(found, to_torch, epsilon, one) for one in levels)],
+    ]
+
+
+def _adapted_normalize(
+    found: Frameworks, module: str, p: float, eps: float, parity: Parity
+) -> Implementation:
+    name = f"portnorm.{module}.normalize(parity={parity!r})"
+    by = f"portnorm on {_name(found, module)}{_bits_of('torch', parity)}"
+    if module == "torch":
+        computation = _on_torch(by, _torch_normalize(p, eps, parity), own=False)
+    else:
+        computation = _on_mindspore(by, _mindspore_normalize(p, eps, parity), own=False)
+    computation = _as_rows(computation) if parity == "semantic" else computation
+    return Implementation(name, computation, "", (module, parity) == ("mindspore", "native"))
+
+
+def _adapted_l2_normalize(
+    found: Frameworks, module: str, epsilon: float, parity: Parity
+) -> Implementation:
+    name = f"portnorm.{module}.L2Normalize(parity={parity!r})"
+    by = f"portnorm on {_name(found, module)}{_bits_of('mindspore', parity)}"
+    if module == "torch":
+        computation = _on_torch(by, _torch_l2_normalize(epsilon, parity), own=False)
+    else:
+        computation = _on_mindspore(by, _mindspore_l2_normalize(epsilon, parity), own=False)
+    computation = _as_rows(computation) if parity == "semantic" else computation
+    return Implementation(name, computation, "", (module, parity) == ("mindspore", "native"))
+
+
+def _bits_of(module: str, parity: Parity) -> str:
+    if parity != "strict":
+        return ""
+    options = get_options()
+    reference = {"torch": options.torch_reference, "mindspore": options.mindspore_reference}[module]
+    return f", with the bits of {reference}"
 
 
 def _name(found: Frameworks, module: str) -> str:
@@ -144,16 +240,20 @@ def _on_torch(by: str, function: Callable[[Any], Any], *, own: bool) -> Computat
     return Computation(by, values, vjp, own)
 
 
-def _torch_normalize(p: float, eps: float) -> Callable[[Any], Any]:
-    import torch.nn.functional as F
+def _torch_normalize(p: float, eps: float, parity: Parity | None = None) -> Callable[[Any], Any]:
+    if parity is None:
+        import torch.nn.functional as F
 
-    return lambda x: F.normalize(x, p, _VECTORS, eps)
-
-
-def _torch_l2_normalize(epsilon: float) -> Callable[[Any], Any]:
+        return lambda x: F.normalize(x, p, _VECTORS, eps)
     import portnorm.torch
 
-    return lambda x: portnorm.torch.l2_normalize(x, _VECTORS, epsilon, parity="semantic")
+    return lambda x: portnorm.torch.normalize(x, p, _VECTORS, eps, parity=parity)
+
+
+def _torch_l2_normalize(epsilon: float, parity: Parity) -> Callable[[Any], Any]:
+    import portnorm.torch
+
+    return lambda x: portnorm.torch.l2_normalize(x, _VECTORS, epsilon, parity=parity)
 
 
 # --- MindSpore ------------------------------------------------------------------------------------
@@ -175,13 +275,13 @@ def _on_mindspore(by: str, function: Callable[[Any], Any], *, own: bool) -> Comp
     return Computation(by, values, vjp, own)
 
 
-def _mindspore_normalize(p: float, eps: float) -> Callable[[Any], Any]:
+def _mindspore_normalize(p: float, eps: float, parity: Parity) -> Callable[[Any], Any]:
     import portnorm.mindspore
 
     def function(x: Any) -> Any:
         # The comparison itself says what L2Normalize makes of another p.
         with set_options(unsupported_p="allow"):
-            return portnorm.mindspore.normalize(x, p, _VECTORS, eps, parity="semantic")
+            return portnorm.mindspore.normalize(x, p, _VECTORS, eps, parity=parity)
 
     return function
 

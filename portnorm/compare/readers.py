@@ -1,22 +1,25 @@
 """Arrays in files, read block by block; nothing that could run code is ever read.
 
 A source gives a shape and a dtype without reading data, and then parts of the data as they are
-asked for. What is mapped into memory at one time stays small, however the parts lie in the file.
+asked for. What is held in memory at one time stays small, however the parts lie in the file.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
+import json
 import math
 import os
 import shutil
 import stat
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -28,7 +31,11 @@ Index = tuple[slice, ...]
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
 
-_MAPPED_BYTES = 2**25
+_READ_BYTES = 2**21
+_GAP_BYTES = 2**16
+"""So many bytes take about as long to read as it takes to begin to read somewhere else."""
+_NPY_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
+_NPY_HEADER_BYTES = 10_000
 _NAMES_SHOWN = 8
 _SAFETENSORS_DTYPES = {
     "BOOL": "bool",
@@ -83,7 +90,8 @@ class ArraySource:
 
     def read(self, index: Index, dtype: DTypeLike) -> NDArray[Any]:
         """Return a copy of the given part, converted to dtype."""
-        with np.errstate(over="ignore"):  # what overflows is counted as not finite
+        # What overflows is counted as not finite, and so is a NaN of either kind.
+        with np.errstate(over="ignore", invalid="ignore"):
             return self.array[index].astype(dtype, order="C")
 
 
@@ -149,66 +157,48 @@ def _list(names: list[str]) -> str:
 # --- .npy and .npz --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _MappedArray:
-    name: str
-    path: str
-    shape: tuple[int, ...]
-    stored: np.dtype[Any]
-    order: Literal["C", "F"]
-    offset: int
-
-    @property
-    def dtype(self) -> str:
-        return self.stored.name
-
-    def read(self, index: Index, dtype: DTypeLike) -> NDArray[Any]:
-        def mapped(part: Index) -> NDArray[Any]:
-            # Mapped afresh for each part: pages that were touched count as used until unmapped.
-            array: NDArray[Any] = np.memmap(
-                self.path, self.stored, "r", self.offset, self.shape, self.order
-            )
-            return array[part]
-
-        axes = range(len(self.shape))
-        slowest_first = reversed(axes) if self.order == "F" else axes
-        return _read_in_parts(mapped, self, index, dtype, list(slowest_first))
-
-
 def _open_npy(path: str, name: str) -> Source:
     try:
         with open(path, "rb") as stream:
-            source = _read_npy_header(stream, path, name)
-            held = stream.seek(0, 2) - source.offset
+            state = _state(stream)
+            shape, order, dtype = _read_npy_header(stream, name)
+            offset = stream.tell()
     except UnreadableError:
         raise
     except Exception as error:  # NumPy raises many types for a damaged header
         raise UnreadableError(f"{name}: expected a .npy header: {error}") from error
-    expected = math.prod(source.shape) * source.stored.itemsize
+    expected, held = math.prod(shape) * dtype.itemsize, state.size - offset
     if held < expected:
         raise UnreadableError(
-            f"{name}: expected {expected} bytes of data for {source.dtype} {source.shape}, "
+            f"{name}: expected {expected} bytes of data for {dtype.name} {shape}, "
             f"found {held}: the file is cut short"
         )
-    return source
+    return _FileArray(name, path, shape, dtype.name, dtype, order, offset, state)
 
 
-def _read_npy_header(stream: IO[bytes], path: str, name: str) -> _MappedArray:
+def _read_npy_header(
+    stream: IO[bytes], name: str
+) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype[Any]]:
     npy: Any = np.lib.format  # not annotated
     version = npy.read_magic(stream)
-    if version == (1, 0):
-        shape, fortran_order, dtype = npy.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, fortran_order, dtype = npy.read_array_header_2_0(stream)
-    else:
+    if version not in _NPY_LENGTH_BYTES:
         raise ValueError(f"version {version} of the format is for arrays of records")
+    begin = stream.tell()
+    length = int.from_bytes(stream.read(_NPY_LENGTH_BYTES[version]), "little")
+    if length > _NPY_HEADER_BYTES:  # NumPy says so too, once it has read all of it
+        raise ValueError(f"it is {length} bytes long, and {_NPY_HEADER_BYTES} is the most")
+    stream.seek(begin)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy reads headers of Python 2, and says so
+        shape, fortran_order, dtype = read(stream)
     if dtype.hasobject:
         raise UnreadableError(
             f"{name}: expected an array of numbers, found objects; pickled data is not read"
         )
     if min(shape, default=0) < 0:
         raise ValueError(f"shape {shape}")
-    return _MappedArray(name, path, shape, dtype, "F" if fortran_order else "C", stream.tell())
+    return shape, "F" if fortran_order else "C", dtype
 
 
 @contextlib.contextmanager
@@ -229,30 +219,11 @@ def _unpack(path: str, key: str | None, target: str) -> str:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         name = _pick(path, [member.removesuffix(".npy") for member in members], key)
         with archive.open(f"{name}.npy") as member, open(target, "wb") as stream:
-            shutil.copyfileobj(member, stream, _MAPPED_BYTES)
+            shutil.copyfileobj(member, stream, _READ_BYTES)
     return name
 
 
 # --- .safetensors ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _SafeTensor:
-    name: str
-    path: str
-    key: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    def read(self, index: Index, dtype: DTypeLike) -> NDArray[Any]:
-        from safetensors import safe_open
-
-        def part(part: Index) -> NDArray[Any]:
-            with safe_open(self.path, framework="numpy") as file:
-                array: NDArray[Any] = file.get_slice(self.key)[part]
-                return array
-
-        return _read_in_parts(part, self, index, dtype, list(range(len(self.shape))))
 
 
 def _open_safetensors(path: str, key: str | None) -> Source:
@@ -263,53 +234,155 @@ def _open_safetensors(path: str, key: str | None) -> Source:
             f"{path}: reading it needs safetensors: pip install 'portnorm[tools]'"
         ) from error
     try:
-        with safe_open(path, framework="numpy") as file:
-            name = _pick(path, list(file.keys()), key)
-            part = file.get_slice(name)
-            shape, dtype = tuple(part.get_shape()), str(part.get_dtype())
-    except (SafetensorError, OSError) as error:
+        with open(path, "rb") as stream:
+            state = _state(stream)
+            with safe_open(path, framework="numpy") as file:
+                name = _pick(path, list(file.keys()), key)
+            shape, code, offset = _read_safetensors_entry(stream, name)
+    except UnreadableError:
+        raise
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
         raise UnreadableError(f"{path}: expected a .safetensors file: {error}") from error
-    if dtype == "BF16":
-        _check_ml_dtypes(path)
-    return _SafeTensor(f"{path}[{name}]", path, name, shape, _SAFETENSORS_DTYPES.get(dtype, dtype))
+    dtype = _SAFETENSORS_DTYPES.get(code, code)
+    return _FileArray(
+        f"{path}[{name}]", path, shape, dtype, _stored(path, dtype), "C", offset, state
+    )
 
 
-def _check_ml_dtypes(path: str) -> None:
-    """The library leaves bfloat16 to NumPy, which knows it once ml_dtypes is imported."""
+def _read_safetensors_entry(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], str, int]:
+    """Return the shape, the code of the dtype, and where the data begin.
+
+    The library has checked the header by now. It does not say where data lie, and reads by a
+    mapping, which kills the process where the file is cut short meanwhile.
+    """
+    length = int.from_bytes(stream.read(8), "little")
+    entry = json.loads(stream.read(length))[name]
+    return tuple(entry["shape"]), entry["dtype"], 8 + length + entry["data_offsets"][0]
+
+
+def _stored(path: str, dtype: str) -> np.dtype[Any] | None:
+    """Return the dtype in the file; None for one that is refused later on."""
+    if dtype not in _SAFETENSORS_DTYPES.values():
+        return None
+    if dtype != "bfloat16":
+        return np.dtype(dtype).newbyteorder("<")
     try:
-        import ml_dtypes  # noqa: F401
+        import ml_dtypes
     except ImportError as error:
         raise UnreadableError(
             f"{path}: reading bfloat16 needs ml_dtypes: pip install 'portnorm[tools]'"
         ) from error
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 # --- all ------------------------------------------------------------------------------------------
 
 
-class _Read(Protocol):
-    def __call__(self, part: Index, /) -> NDArray[Any]: ...
+class _State(NamedTuple):
+    """What tells whether a file is still the one that was opened."""
+
+    size: int
+    changed: int
+    inode: tuple[int, int]
 
 
-def _read_in_parts(
-    read: _Read, source: Source, index: Index, dtype: DTypeLike, slowest_first: list[int]
-) -> NDArray[Any]:
-    """Copy a part of a file, touching about `_MAPPED_BYTES` of the file at a time.
+def _state(stream: IO[bytes]) -> _State:
+    found = os.fstat(stream.fileno())
+    return _State(found.st_size, found.st_mtime_ns, (found.st_dev, found.st_ino))
 
-    Columns of a wide matrix touch every page of the file, many times what they hold themselves.
+
+@dataclass(frozen=True)
+class _FileArray:
+    """An array that lies in a file uncompressed.
+
+    It is read, not mapped: reading a mapping of a file that is cut short meanwhile kills the
+    process.
     """
-    result = np.empty([part.stop - part.start for part in index], dtype)
-    if result.size == 0:
+
+    name: str
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    stored: np.dtype[Any] | None
+    order: Literal["C", "F"]
+    offset: int
+    state: _State
+
+    def read(self, index: Index, dtype: DTypeLike) -> NDArray[Any]:
+        result = np.empty([part.stop - part.start for part in index], dtype)
+        if result.size == 0:
+            return result
+        try:
+            with open(self.path, "rb") as stream:
+                self._check_unchanged(stream)
+                self._fill(stream, index, result, dtype)
+                self._check_unchanged(stream)
+        except FileNotFoundError as error:
+            raise self._changed("has vanished") from error
+        except OSError as error:
+            raise UnreadableError(
+                f"{self.name}: expected a file that can be read: {error.strerror}"
+            ) from error
         return result
-    axis = next((axis for axis in slowest_first if result.shape[axis] > 1), 0)
-    inside = slowest_first[slowest_first.index(axis) + 1 :]
-    stride = np.dtype(dtype).itemsize * math.prod(source.shape[axis] for axis in inside)
-    step = max(1, _MAPPED_BYTES // stride)
-    for start in range(0, result.shape[axis], step):
-        here = slice(start, min(start + step, result.shape[axis]))
-        begin = index[axis].start
-        moved = slice(begin + here.start, begin + here.stop)
-        target = result[(slice(None),) * axis + (here,)]
-        with np.errstate(over="ignore"):  # what overflows is counted as not finite
-            target[...] = read((*index[:axis], moved, *index[axis + 1 :])).astype(dtype, copy=False)
-    return result
+
+    def _fill(
+        self, stream: IO[bytes], index: Index, result: NDArray[Any], dtype: DTypeLike
+    ) -> None:
+        """Read by runs of neighbouring bytes, a bounded number of bytes at a time."""
+        assert self.stored is not None
+        axes = tuple(range(len(self.shape)))[:: -1 if self.order == "F" else 1]
+        shape = [self.shape[axis] for axis in axes]
+        part = [index[axis] for axis in axes]
+        target = result.transpose(axes)
+        rank, size = _runs(shape, part, self.stored.itemsize)
+        along, whole = part[rank], (slice(None), *part[rank + 1 :])
+        step = max(1, _READ_BYTES // size)
+        for outer in np.ndindex(target.shape[:rank]):
+            first = 0
+            for begin, moved, count in zip(part, outer, shape, strict=False):
+                first = first * count + begin.start + moved
+            for start in range(along.start, along.stop, step):
+                stop = min(start + step, along.stop)
+                stream.seek(self.offset + (first * shape[rank] + start) * size)
+                rows = self._read_rows(stream, (stop - start, *shape[rank + 1 :]))
+                place = (*outer, slice(start - along.start, stop - along.start))
+                # What overflows is counted as not finite, and so is a NaN of either kind.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    target[place] = rows[whole].astype(dtype, copy=False)
+
+    def _read_rows(self, stream: IO[bytes], shape: tuple[int, ...]) -> NDArray[Any]:
+        rows = np.empty(shape, self.stored)
+        data = rows.reshape(-1).view(np.uint8)
+        if cast(io.BufferedReader, stream).readinto(data.data) < data.size:
+            raise self._changed("has been cut short")
+        return rows
+
+    def _check_unchanged(self, stream: IO[bytes]) -> None:
+        now = _state(stream)
+        if now == self.state:
+            return
+        if now.size == self.state.size or now.inode != self.state.inode:
+            raise self._changed("was changed")
+        raise self._changed("has grown" if now.size > self.state.size else "has been cut short")
+
+    def _changed(self, how: str) -> UnreadableError:
+        return UnreadableError(
+            f"{self.name}: expected a file that stays as it is while it is read; it {how}"
+        )
+
+
+def _runs(shape: list[int], part: list[slice], itemsize: int) -> tuple[int, int]:
+    """Choose how to read a part of an array, axes slowest first.
+
+    Returns:
+        The axis along which to read runs, all axes after it being read whole; and the bytes of
+        one step along it.
+    """
+    rank, size = len(shape) - 1, itemsize
+    while rank > 0:
+        needless = (shape[rank] - (part[rank].stop - part[rank].start)) * size
+        if needless > _GAP_BYTES or shape[rank] * size > _READ_BYTES:
+            break
+        size *= shape[rank]
+        rank -= 1
+    return rank, size

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
-import sys
 import textwrap
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from portnorm.compare.measure import Head, gradient_tolerance, values_tolerance
+from portnorm.compare.findings import Head
+from portnorm.compare.pairs import reasons
+from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from portnorm.compare import Comparison
-    from portnorm.compare.measure import Progress
+    from portnorm.compare.pairs import Difference
 
 _LABEL = 14
 _WIDEST = 100
-_PATIENCE = 1.0
 _DIGITS = {"float16": 5, "float32": 9, "float64": 17}
 
 
@@ -46,9 +45,10 @@ def plain(comparison: Comparison, width: int) -> list[str]:
 
 def lines(comparison: Comparison, width: int) -> Iterator[Line]:
     """Yield the lines of one comparison."""
-    yield Line(f"{_printable(comparison.name)}", "")
-    for label, text in [*_what(comparison), *_heads(comparison), *_differences(comparison)]:
-        yield from _wrap(label, text, width)
+    yield Line(f"{printable(comparison.name)}", "")
+    for part in (_what, heads, _differences, _pairs):
+        for label, text in part(comparison):
+            yield from _wrap(label, text, width)
     finding = comparison.finding
     style = "green" if comparison.agrees else "bold red"
     yield from _wrap("verdict", f"{finding[0].upper()}{finding[1:]}.", width, style)
@@ -70,7 +70,8 @@ def _what(comparison: Comparison) -> Iterator[tuple[str, str]]:
     yield "L2Normalize", f"epsilon={given.epsilon}; computed by {by['l2_normalize']}"
 
 
-def _heads(comparison: Comparison) -> Iterator[tuple[str, str]]:
+def heads(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Yield labels and the first values of the first vector and of the worst one."""
     found = comparison.measurement
     heads = [found.first] if found.first else []
     if found.worst and (found.worst.head.gradient or found.worst.vector != 0):
@@ -117,16 +118,40 @@ def _differences(comparison: Comparison) -> Iterator[tuple[str, str]]:
         f"by more than {values_tolerance(comparison.length)} ULP",
     )
     tolerance = gradient_tolerance(comparison.length, given.dtype)
+    cotangent = "given cotangent" if given.seed is None else f"cotangent of seed {given.seed}"
     yield (
         "gradients",
-        f"up to {found.gradient_relative:.2g} relative apart; "
+        f"up to {found.gradient_relative:.2g} relative apart, {_ulp(found.gradient_ulp)}; "
         f"{_changes(found.gradients_changed, found.gradients_measured)} by more than "
         f"{tolerance:.2g}; gradient on {found.gradients_measured} of "
-        f"{_count(comparison.vectors, 'vector')}, cotangent of seed {given.seed}",
+        f"{_count(comparison.vectors, 'vector')}, {cotangent}",
     )
     if not comparison.own_gradient:
         by = comparison.computed_by["l2_normalize_gradient"]
         yield "", f"L2Normalize's by {by}: the derivative of its formula. {_OWN_GRADIENT}"
+
+
+def _pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    label = "pairs"
+    for pair in comparison.pairs:
+        if not pair.values.why_not:
+            yield label, f"{pair.a} and {pair.b}:"
+            yield "", f"- values {_difference(pair.values)}"
+            yield "", f"- gradients {_difference(pair.gradients)}"
+            label = ""
+    label = "not compared"
+    for why_not in reasons(comparison.pairs):
+        yield label, why_not
+        label = ""
+
+
+def _difference(found: Difference) -> str:
+    if found.why_not:
+        return "not compared"
+    return (
+        f"{_ulp(found.ulp)} apart, {found.relative:.2g} relative; "
+        f"{_changes(found.changed, found.measured)}"
+    )
 
 
 def _count(number: int, noun: str) -> str:
@@ -146,11 +171,6 @@ def _wrap(label: str, text: str, width: int, style: str = "") -> Iterator[Line]:
     for line in wrapped or [""]:
         yield Line(label, line, style)
         label = ""
-
-
-def _printable(text: str) -> str:
-    """Names come from files: keep them to one line, and from steering the terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 # --- terminal -------------------------------------------------------------------------------------
@@ -184,35 +204,3 @@ def show(comparisons: Iterable[Comparison]) -> bool:
 def _styled(line: Line, text: type[Text]) -> Text:
     label = f"{line.label:<{_LABEL}}" if line.text else line.label
     return text.assemble((label, "dim" if line.text else "bold"), (line.text, line.style))
-
-
-@contextlib.contextmanager
-def progress_bar() -> Iterator[Progress | None]:
-    """Yield a function that shows progress on stderr, or None where that is no terminal.
-
-    The bar appears after a second of work, and goes when all is done.
-
-    Raises:
-        ImportError: rich is not installed.
-    """
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    bar = Bar(console=Console(stderr=True), transient=True)
-    task = bar.add_task("")
-    started: float | None = None
-
-    def update(what: str, done: int, total: int) -> None:
-        nonlocal started
-        started = started or time.monotonic()
-        if time.monotonic() - started > _PATIENCE:
-            bar.start()
-        bar.update(task, description=what, completed=done, total=total)
-
-    try:
-        yield update
-    finally:
-        bar.stop()

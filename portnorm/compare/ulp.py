@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ def ulp_distance(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.uint64]:
         distance = np.where(a_is_nan | b_is_nan, np.uint64(INFINITE), distance)
         distance = np.where(a_is_nan & b_is_nan, np.uint64(0), distance)
     return distance
+
+
+def finite(distance: int | np.uint64) -> float:
+    """Return a distance as an int, or infinity where it marks a NaN."""
+    return math.inf if int(distance) == INFINITE else int(distance)
 
 
 def _ascending(x: NDArray[Any]) -> NDArray[np.int64]:

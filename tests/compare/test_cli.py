@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Collection
+import warnings
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import ml_dtypes
@@ -18,6 +20,7 @@ from safetensors.numpy import save_file
 import portnorm
 from portnorm import cli
 from portnorm.compare import measure
+from portnorm.compare.readers import Source
 from tests.conftest import needs_mindspore, needs_torch
 from tests.imports.blocked import ROOT, start_python
 
@@ -190,23 +193,23 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_after_a_while_and_gone_before_the_result(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from portnorm.compare import render
+    from portnorm import progress
 
     terminal = Terminal()
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setattr(sys, "stderr", terminal)
     path = saved(tmp_path / "a.npy", np.float32([[1, 2]]))
-    monkeypatch.setattr(render, "_PATIENCE", 1e9)
+    monkeypatch.setattr(progress, "_PATIENCE", 1e9)
     cli.main(["compare", path])
     assert "%" not in terminal.getvalue()
     terminal.truncate(0)
-    monkeypatch.setattr(render, "_PATIENCE", -1)
+    monkeypatch.setattr(progress, "_PATIENCE", -1)
     cli.main(["compare", path])
     erased = "\x1b[2K"
-    progress, result = terminal.getvalue().rsplit(erased, 1)
-    assert "gradients" in progress
-    assert path not in progress
+    shown, result = terminal.getvalue().rsplit(erased, 1)
+    assert "gradients" in shown
+    assert path not in shown
     assert path in result
     assert "verdict" in result
 
@@ -216,11 +219,45 @@ def test_progress_is_shown_after_a_while_and_gone_before_the_result(
 def test_no_progress_is_shown_where_stderr_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from portnorm.compare import render
+    from portnorm import progress
 
-    monkeypatch.setattr(render, "_PATIENCE", -1)
+    monkeypatch.setattr(progress, "_PATIENCE", -1)
     cli.main(["compare", saved(tmp_path / "a.npy", np.float32([[1, 2]]))])
     assert capsys.readouterr().err == ""
+
+
+@needs_torch
+@needs_mindspore
+def test_reports_are_written_beside_the_output(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(tmp_path / "a.npy", np.float32([[1, 2], [0, 4e-9]]))
+    assert cli.main(["compare", path]) == 1
+    plain = capsys.readouterr()
+    html, png = tmp_path / "report.html", tmp_path / "CHARTS.PNG"
+    html.write_text("an old one")
+    assert cli.main(["compare", path, "--html", str(html), "--png", str(png)]) == 1
+    assert capsys.readouterr() == plain
+    page = html.read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "1 of 2 vectors change; worst vector 1" in page
+    assert "portnorm.mindspore.normalize(x, dim=1)" in page
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [
+        "CHARTS.PNG",
+        "a.npy",
+        "report.html",
+    ]
+
+
+@needs_torch
+@needs_mindspore
+def test_pairs_are_compared_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = saved(tmp_path / "a.npy", np.float32([[1, 2], [3, 4]]))
+    assert cli.main(["compare", path, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["comparisons"][0]["pairs"] == []
+    assert cli.main(["compare", path, "--json", "--pairs"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["comparisons"][0]["pairs"]) == 19
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -260,6 +297,128 @@ def test_bad_input_is_refused_in_one_line(
     line = refused(capsys, path, *options.split())
     assert line.startswith(f"portnorm: {path}: ")
     assert message in line
+
+
+@needs_torch
+@needs_mindspore
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_data_without_a_finite_vector_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], value: float, options: list[str]
+) -> None:
+    path = saved(tmp_path / "a.npy", np.full((3, 2), value, np.float32))
+    line = refused(capsys, path, *options)
+    assert line == (
+        f"portnorm: {path}: expected a vector of finite numbers, found a NaN or an infinity in "
+        "each of the 3"
+    )
+
+
+def write_nothing_finite(path: Path) -> None:
+    np.save(path, np.full((3, 2), np.nan, np.float32))
+
+
+BAD_FILES: dict[str, Callable[[Path], object]] = {
+    "nan.npy": write_nothing_finite,
+    "empty.npy": lambda path: np.save(path, np.ones((0, 3), np.float32)),
+    "no_bytes.npy": lambda path: path.write_bytes(b""),
+    "objects.npy": lambda path: np.save(path, np.array([{}], object)),
+    "truncated.npy": lambda path: (np.save(path, np.ones(9)), os.truncate(path, 150)),
+    "wrong.txt": lambda path: path.write_text("1 2 3"),
+    "text.npy": lambda path: path.write_text("1 2 3"),
+    "huge_header.npy": lambda path: path.write_bytes(b"\x93NUMPY\x02\x00\xff\xff\xff\x7f{" * 99),
+    "pickled.npy": lambda path: path.write_bytes(pickle.dumps([1.0, 2.0])),
+    "folder.npy": Path.mkdir,
+    "absent.npy": lambda path: None,
+}
+
+
+@needs_torch
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_nothing_is_written_for_a_bad_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    BAD_FILES[name](tmp_path / name)
+    good, path = saved(tmp_path / "good.npy", np.ones((2, 3))), str(tmp_path / name)
+    html, png = tmp_path / "report.html", tmp_path / "report.png"
+    html.write_text("an old one")
+    before = sorted(tmp_path.iterdir())
+    line = refused(capsys, good, path, "--html", str(html), "--png", str(png))
+    assert line.startswith(f"portnorm: {path}: ")
+    assert "expected" in line
+    assert html.read_text() == "an old one"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("change", "how"),
+    [
+        (lambda path: path.open("ab").write(b"more"), "has grown"),
+        (Path.unlink, "has vanished"),
+        (lambda path: os.truncate(path, 140), "has been cut short"),
+    ],
+)
+def test_nothing_is_written_for_a_file_that_changes(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], object],
+    how: str,
+) -> None:
+    path = saved(tmp_path / "a.npy", np.ones((20, 3), np.float32))
+    original = portnorm.compare.compare
+
+    def changing(source: Source, **options: object) -> object:
+        monkeypatch.setattr(portnorm.compare, "compare", original)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            change(Path(path))
+        return original(source, **options)
+
+    monkeypatch.setattr(portnorm.compare, "compare", changing)
+    html = tmp_path / "report.html"
+    line = refused(capsys, path, "--html", str(html))
+    assert line == (
+        f"portnorm: {path}: expected a file that stays as it is while it is read; it {how}"
+    )
+    assert not html.exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "message"),
+    [
+        ("--html", "report.htm", "expected a name that ends in .html"),
+        ("--html", "a.npy", "expected a name that ends in .html"),
+        ("--png", "report.html", "expected a name that ends in .png"),
+        ("--html", "absent/report.html", "expected a folder to write to"),
+        ("--html", "folder.html", "expected a file or a new name"),
+    ],
+)
+def test_a_report_that_cannot_be_written_stops_the_command_before_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, name: str, message: str
+) -> None:
+    (tmp_path / "folder.html").mkdir()
+    target = str(tmp_path / name)
+    line = refused(capsys, str(tmp_path / "absent.npy"), option, target)
+    assert line.startswith(f"portnorm: {target}: {message}")
+
+
+def test_a_report_that_fails_late_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from portnorm.compare import report
+
+    def full(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "report.html"
+    path.write_text("an old one")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match=r"report.html: expected a file .*: No space left"):
+        report.write(str(path), b"new")
+    assert path.read_text() == "an old one"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 
 
 @pytest.mark.parametrize(
@@ -330,10 +489,21 @@ def test_help_and_version_import_neither_frameworks_nor_tools(tmp_path: Path) ->
     assert "usage: portnorm compare" in out
 
 
-@pytest.mark.parametrize("missing", ["rich", "numpy"])
-def test_missing_tools_are_named(tmp_path: Path, missing: str) -> None:
+@pytest.mark.parametrize(
+    ("missing", "option"),
+    [
+        ("rich", ""),
+        ("numpy", ""),
+        ("jinja2", "html"),
+        ("matplotlib", "html"),
+        ("matplotlib", "png"),
+    ],
+)
+def test_missing_tools_are_named(tmp_path: Path, missing: str, option: str) -> None:
     path = saved(tmp_path / "a.npy", np.ones(3))
-    code, out, err = run("compare", path, blocked=[missing], folder=tmp_path)
+    options = [f"--{option}", f"report.{option}"] if option else []
+    code, out, err = run("compare", path, *options, blocked=[missing], folder=tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.npy"]
     line = f"portnorm: `portnorm compare` needs {missing}: pip install 'portnorm[tools]'\n"
     assert (code, out, err) == (2, "", line)
 

@@ -214,6 +214,46 @@ def test_the_gradient_of_long_vectors_is_that_of_the_formula(
     assert long.computed_by["l2_normalize_gradient"].startswith("portnorm on MindSpore ")
 
 
+# --- a given cotangent ----------------------------------------------------------------------------
+
+
+def test_a_given_cotangent_decides_what_gradients_show() -> None:
+    """Along x the gradient of normalize is 0, and below the floor that of L2Normalize is not."""
+    x = np.float32([[3e-5, 4e-5]])
+    along, across = (compare(x, cotangent=g) for g in ([[3, 4]], np.float64([[4, -3]])))
+    assert along.settings.seed is across.settings.seed is None
+    assert "given cotangent" in " ".join(along.summary().split())
+    assert along.to_dict()["settings"]["seed"] is None
+    for found in (along, across):
+        assert found.measurement.gradients_changed == 1
+    assert along.measurement.gradient_relative != across.measurement.gradient_relative
+
+
+def test_a_cotangent_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"cotangent of shape \(3,\), found one of \(1, 3\)"):
+        compare(ORDINARY, cotangent=ORDINARY[None])
+    with pytest.raises(TypeError, match="cotangent of numbers, found str"):
+        compare(ORDINARY, cotangent=np.array(["a", "b", "c"]))
+
+
+# --- the worst vectors ----------------------------------------------------------------------------
+
+
+def test_the_worst_vectors_come_first(rng: np.random.Generator) -> None:
+    x = rng.uniform(1, 2, (300, 5)).astype(np.float32)
+    x[7] *= 1e-5
+    x[9] *= 1e-9
+    x[20] = 0
+    found = compare(x)
+    assert [row.vector for row in found.worst(3)] == [9, 7, 20]
+    assert [row.kind for row in found.worst(3)] == ["between", "between", "zero"]
+    assert found.worst(1)[0].ulp == found.measurement.ulp
+    assert len(found.worst()) == 10
+    assert len(found.worst(10**6)) <= 100
+    assert found.worst(0) == found.worst(-1) == ()
+    assert found.to_dict()["rows"][0]["index"] == [9]
+
+
 # --- blocks ---------------------------------------------------------------------------------------
 
 

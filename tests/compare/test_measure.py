@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +17,19 @@ from safetensors.numpy import save_file
 from portnorm.compare import measure as measuring
 from portnorm.compare import open_array, plan
 from portnorm.compare.functions import Array, Computation
+from portnorm.compare.histograms import UlpHistogram
+from portnorm.compare.largest import KEPT
 from portnorm.compare.measure import (
+    Functions,
     Measurement,
     classify,
     gradient_tolerance,
     measure_array,
     values_tolerance,
-    vector_norms,
 )
 from portnorm.compare.readers import ArraySource
+from portnorm.compare.rules import vector_norms
+from portnorm.compare.ulp import INFINITE
 
 DTYPES = ("float16", "float32", "float64")
 
@@ -42,7 +47,7 @@ def measured(
 ) -> Measurement:
     source = ArraySource(x)
     settings = plan(source, **arguments)  # type: ignore[arg-type]
-    return measure_array(source, settings, one or computation(), other, other)
+    return measure_array(source, settings, Functions(one or computation(), other, other))
 
 
 def up(x: Array, steps: int) -> Array:
@@ -260,7 +265,7 @@ def gradients_of(x: Array, quota: int, monkeypatch: pytest.MonkeyPatch, **other:
 
     source = ArraySource(x)
     one, two = computation(vjp=vjp), computation(own=True)
-    found = measure_array(source, plan(source), one, two, two, **other)
+    found = measure_array(source, plan(source), Functions(one, two, two), **other)
     assert found.gradients_measured == len(seen)
     return [vector for vector in range(len(x)) if x[vector, -1] in seen]
 
@@ -304,6 +309,123 @@ def test_one_gradient_is_measured_at_the_least(monkeypatch: pytest.MonkeyPatch) 
     assert found.gradients_measured == 1
 
 
+# --- histograms and the worst vectors -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2**10, 2**25])
+def test_the_worst_vectors_are_those_of_a_full_sort(
+    rng: np.random.Generator, block_bytes: int
+) -> None:
+    x = rng.uniform(1, 2, (500, 3)).astype(np.float32)
+    steps = rng.integers(0, 40, 500)
+    one, order = computation(), iter(steps)
+
+    def values(block: Array) -> Array:
+        here = np.array([next(order) for _ in range(len(block))], np.int32)
+        return up(block, here[:, None, None])
+
+    other = computation(values)
+    source = ArraySource(x)
+    found = measure_array(source, plan(source), Functions(one, other, one), block_bytes=block_bytes)
+    expected = sorted(range(500), key=lambda vector: (-steps[vector], vector))[:KEPT]
+    assert [row.vector for row in found.rows] == expected
+    assert [row.ulp for row in found.rows] == [steps[vector] for vector in expected]
+    assert [row.changed for row in found.rows] == [
+        bool(steps[vector] > values_tolerance(3)) for vector in expected
+    ]
+    assert all(row.gradient_relative == 0 for row in found.rows)
+    assert found.rows[0].norm == pytest.approx(np.linalg.norm(x[expected[0]]))
+
+
+def test_changed_values_go_before_changed_gradients_and_these_before_rounding() -> None:
+    x = np.ones((5, 2))
+
+    def values(block: Array) -> Array:
+        return up(block, np.array([3, 0, 1000, 0, 50])[:, None, None])
+
+    def vjp(block: Array, g: Array) -> Array:
+        return g * np.array([1, 1.5, 1, 2, 1 + 1e-16])[:, None, None]
+
+    found = measured(x, computation(values, vjp))
+    assert [row.vector for row in found.rows] == [2, 4, 3, 1, 0]
+    assert [row.changed for row in found.rows] == [True, True, True, True, False]
+    assert found.rows[2].gradient_relative > found.rows[3].gradient_relative > 0
+    assert found.rows[2].ulp == found.rows[2].relative == 0
+
+
+def test_a_worst_vector_without_a_measured_gradient_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measuring, "GRADIENT_STEPS", 4)  # one vector of two elements
+    found = measured(np.ones((9, 2)), computation(lambda block: block * 2, own=True))
+    assert found.gradients_measured == 1
+    assert [row.vector for row in found.rows if row.gradient_ulp is not None] == [0]
+    assert len(found.rows) == 9
+
+
+def test_the_gradient_of_the_worst_vector_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "GRADIENT_STEPS", 4)
+    x = np.ones((9, 2))
+
+    def values(block: Array) -> Array:
+        return up(block, np.arange(9)[:, None, None])
+
+    found = measured(x, computation(values, own=True))
+    assert found.rows[0].vector == 8
+    assert found.rows[0].gradient_ulp == 0
+
+
+def test_histograms_hold_every_vector(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((1000, 3)) * 10.0 ** rng.uniform(-20, 5, (1000, 1))
+    x[:4], x[5, 0] = 0, math.nan
+    found = measured(x, computation(lambda block: up(block, 5)))
+    norms = np.linalg.norm(x, axis=1)
+    for lower, upper, counts in found.norms:
+        inside = (norms >= lower * (1 - 1e-15)) & (norms < upper * (1 + 1e-15))
+        assert 0 < sum(counts.values()) <= inside.sum()
+        assert len(counts) == 1
+    in_all = sum((Counter(one.counts) for one in found.norms), Counter())
+    assert in_all == {name: n for name, n in found.counts.items() if name in in_all}
+    assert in_all.total() == 995
+    assert sum(one.vectors for one in found.ulps) == 1000
+    assert sum(one.vectors for one in found.gradient_ulps) == found.gradients_measured
+
+
+def test_bins_of_ulp_begin_at_powers_of_two() -> None:
+    steps = [0, 1, 2, 3, 4, 7, 8, 2**31, 2**53 - 1, 2**53, 2**63, 2**64 - 2, INFINITE]
+    histogram = UlpHistogram()
+    histogram.add(np.array(steps, np.uint64))
+    bins = histogram.bins()
+    for one in bins[:-1]:
+        assert one.vectors == sum(one.lower <= step <= one.upper for step in steps[:-1])
+    assert bins[-1] == (math.inf, math.inf, 1)
+    assert sum(one.vectors for one in bins) == len(steps)
+
+
+# --- a given cotangent ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+@pytest.mark.parametrize("block_bytes", [1, 2**20])
+def test_the_given_cotangent_goes_with_its_vector(
+    rng: np.random.Generator, dim: int, block_bytes: int
+) -> None:
+    x = rng.standard_normal((4, 5, 6))
+    seen: list[Array] = []
+
+    def vjp(block: Array, g: Array) -> Array:
+        seen.append(np.array_equal(g, -block))
+        return g
+
+    source, one = ArraySource(x), computation(vjp=vjp)
+    settings = plan(source, dim=dim)
+    functions = Functions(one, one, one)
+    given = ArraySource(-x)
+    measure_array(source, settings, functions, cotangent=given, block_bytes=block_bytes)
+    assert seen
+    assert all(seen)
+
+
 # --- streaming ------------------------------------------------------------------------------------
 
 
@@ -337,7 +459,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, dim: int, name: str)
         settings = replace(plan(source), dim=dim)
         tracemalloc.start()
         try:
-            measure_array(source, settings, one, one, one, block_bytes=2**18)
+            measure_array(source, settings, Functions(one, one, one), block_bytes=2**18)
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
@@ -351,9 +473,7 @@ def test_progress_ends_at_the_number_of_vectors() -> None:
     measure_array(
         source,
         plan(source),
-        one,
-        one,
-        one,
+        Functions(one, one, one),
         block_bytes=64,
         progress=lambda *call: calls.append(call),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
+import random
 import tempfile
-import warnings
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +21,7 @@ from safetensors.numpy import save_file
 
 from portnorm.compare import readers
 from portnorm.compare.readers import Source, UnreadableError, open_array
-
-ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+from tests.compare.damage import ARRAY, MAGIC, WRITERS, damaged, read_or_refuse, whole
 
 
 def everything(source: Source) -> np.ndarray:
@@ -83,11 +84,12 @@ def test_what_was_saved_is_read(tmp_path: Path, name: str, array: np.ndarray) ->
 
 @pytest.mark.parametrize("name", SAVERS)
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("mapped", [1, 100, 2**20])
-def test_parts_are_the_same_however_they_are_mapped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str, mapped: int
+@pytest.mark.parametrize(("at_once", "gap"), [(1, 0), (100, 0), (300, 30), (2**20, 2**16)])
+def test_parts_are_the_same_however_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str, at_once: int, gap: int
 ) -> None:
-    monkeypatch.setattr(readers, "_MAPPED_BYTES", mapped)
+    monkeypatch.setattr(readers, "_READ_BYTES", at_once)
+    monkeypatch.setattr(readers, "_GAP_BYTES", gap)
     array = np.asarray(np.arange(210, dtype=np.float64).reshape(5, 6, 7), order=order)
     path = SAVERS[name](tmp_path / name, array)
     with open_array(str(path)) as source:
@@ -229,16 +231,6 @@ def saved(name: str) -> bytes:
         return SAVERS[name](Path(folder, name), ARRAY).read_bytes()
 
 
-def read_or_refuse(path: Path, data: bytes) -> np.ndarray | None:
-    path.write_bytes(data)
-    try:
-        with warnings.catch_warnings(), open_array(str(path)) as source:
-            warnings.simplefilter("ignore")  # NumPy on headers written by Python 2
-            return everything(source) if source.dtype == "float32" else None
-    except UnreadableError:
-        return None
-
-
 @pytest.mark.parametrize("name", SAVERS)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
@@ -253,11 +245,127 @@ def test_truncated_files_are_refused(tmp_path: Path, name: str, data: st.DataObj
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_damaged_files_are_read_or_refused(tmp_path: Path, name: str, data: st.DataObject) -> None:
-    damaged = bytearray(saved(name))
+    changed = bytearray(saved(name))
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(damaged) - 1))
-        damaged[place] = data.draw(st.integers(0, 255))
-    read_or_refuse(tmp_path / name, bytes(damaged))
+        place = data.draw(st.integers(0, len(changed) - 1))
+        changed[place] = data.draw(st.integers(0, 255))
+    read_or_refuse(tmp_path / name, bytes(changed))
+
+
+@pytest.mark.parametrize("suffix", MAGIC)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_random_bytes_are_refused(tmp_path: Path, suffix: str, data: st.DataObject) -> None:
+    start = data.draw(st.sampled_from([b"", MAGIC[suffix]]))
+    assert read_or_refuse(tmp_path / f"a{suffix}", start + data.draw(st.binary())) is None
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_many_damaged_files_are_read_or_refused(tmp_path: Path, name: str) -> None:
+    """RECORDS.md has a long run of this."""
+    seed = int(os.environ.get("PORTNORM_TEST_SEED") or random.SystemRandom().getrandbits(32))
+    print(f"PORTNORM_TEST_SEED={seed}")
+    rng, undamaged, path = random.Random(seed), whole(name), tmp_path / name
+    assert np.array_equal(read_or_refuse(path, undamaged), ARRAY)
+    found = [read_or_refuse(path, damaged(rng, undamaged, path.suffix)) for _ in range(300)]
+    assert {type(array) for array in found} == {type(None), np.ndarray}
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), RuntimeWarning("a second line")])
+def test_another_error_of_a_reader_would_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(readers._FileArray, "_fill", broken)
+    with pytest.raises(type(error)):
+        read_or_refuse(tmp_path / "a.npy", saved("a.npy"))
+
+
+def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x02\x00" + (2**31).to_bytes(4, "little"))
+    os.truncate(path, 2**31 + 12)  # a hole: it takes no space
+    tracemalloc.start()
+    try:
+        assert "2147483648 bytes long, and 10000 is the most" in refusal(path)
+        assert tracemalloc.get_traced_memory()[1] < 10**6
+    finally:
+        tracemalloc.stop()
+    path = tmp_path / "a.safetensors"
+    path.write_bytes((2**40).to_bytes(8, "little") + b"{}")
+    assert refusal(path).startswith(": expected a .safetensors file: ")
+
+
+# --- files that change ----------------------------------------------------------------------------
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as stream:
+        stream.write(b"more")
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def rewrite(path: Path) -> None:
+    path.write_bytes(path.read_bytes())
+    os.utime(path, ns=(1, 1))
+
+
+def replace(path: Path) -> None:
+    path.with_suffix(".new").write_bytes(path.read_bytes())
+    path.with_suffix(".new").replace(path)
+
+
+CHANGES: dict[Callable[[Path], None], str] = {
+    grow: "has grown",
+    shrink: "has been cut short",
+    rewrite: "was changed",
+    replace: "was changed",
+    Path.unlink: "has vanished",
+}
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.safetensors"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_file_that_changes_is_refused(
+    tmp_path: Path, name: str, change: Callable[[Path], None]
+) -> None:
+    path = SAVERS[name](tmp_path / name, ARRAY)
+    with open_array(str(path)) as source:
+        everything(source)
+        change(path)
+        with pytest.raises(UnreadableError) as caught:
+            everything(source)
+    expected = f"{source.name}: expected a file that stays as it is while it is read; it "
+    assert str(caught.value) == expected + CHANGES[change]
+
+
+@pytest.mark.parametrize("change", [grow, shrink, rewrite])
+def test_a_change_during_a_read_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
+) -> None:
+    path = SAVERS["a.npy"](tmp_path / "a.npy", ARRAY)
+    original = readers._FileArray._fill
+
+    def changing(self: readers._FileArray, *arguments: object) -> None:
+        change(path)
+        original(self, *arguments)  # type: ignore[arg-type]
+
+    with open_array(str(path)) as source:
+        monkeypatch.setattr(readers._FileArray, "_fill", changing)
+        with pytest.raises(UnreadableError, match="stays as it is while it is read"):
+            everything(source)
+
+
+def test_an_npz_is_read_to_the_end_whatever_becomes_of_it(tmp_path: Path) -> None:
+    path = SAVERS["a.npz"](tmp_path / "a.npz", ARRAY)
+    with open_array(str(path)) as source:
+        path.unlink()
+        assert np.array_equal(everything(source), ARRAY)
 
 
 def test_an_npz_within_an_npz_member_is_no_array(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ TORCH = (
     TorchReference("2.14.1"),
 )
 MINDSPORE = (MindSporeReference("2.10.0"), MindSporeReference("2.9.0", "aarch64"))
-PER_DTYPE = 12
+PER_DTYPE = 6
 """Random cases for each dtype and reference."""
 
 

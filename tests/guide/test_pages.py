@@ -14,10 +14,10 @@ import pytest
 from tests.conftest import needs_mindspore, needs_torch
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "migration_guide").glob("**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "migration_guide").rglob("*.md")])
 EXAMPLE_OPTIONS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 
-pages = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+pages = pytest.mark.parametrize("page", PAGES, ids=[str(p.relative_to(ROOT)) for p in PAGES])
 
 
 def run_examples(path: Path) -> doctest.TestResults:
@@ -91,17 +91,17 @@ def test_readme_has_exactly_two_commands() -> None:
 
 def test_ci_runs_the_commands_of_readme_word_for_word() -> None:
     script = (ROOT / ".ci" / "run").read_text()
-    (function,) = re.findall(r"^readme_command\(\) \{\n.*?^\}\n", script, re.S | re.M)
+    (function,) = re.findall(r"^command_of\(\) \{\n.*?^\}\n", script, re.S | re.M)
     for number, command in enumerate(commands_of_readme(), 1):
         found = subprocess.run(
-            ["bash", "-c", f"{function}readme_command {number}"],
+            ["bash", "-c", f"{function}command_of README.md {number}"],
             cwd=ROOT,
             capture_output=True,
             text=True,
             check=True,
         )
         assert found.stdout == command
-        assert f"readme_command {number} | " in script
+        assert f"command_of README.md {number} | " in script
 
 
 def test_versions_agree() -> None:

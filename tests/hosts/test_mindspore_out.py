@@ -99,7 +99,9 @@ def test_an_out_of_the_wrong_shape_is_resized_with_a_warning(torch, shape, dtype
 # --- refusals -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("out", [[1.0], (), "a", object(), np.zeros((2, 2))], ids=lambda out: type(out).__name__)
+@pytest.mark.parametrize(
+    "out", [[1.0], (), "a", object(), np.zeros((2, 2))], ids=lambda out: type(out).__name__
+)
 def test_out_that_is_no_tensor_is_refused_as_by_torch(torch, out):
     """torch goes on to list the signatures of div()."""
     with pytest.raises(TypeError) as own:

@@ -20,7 +20,7 @@ from portnorm.compare.certify.cases import Case, mindspore_case, torch_case
 from portnorm.compare.certify.check import Tally
 from portnorm.compare.certify.golden import certify_golden
 from portnorm.compare.certify.report import Report
-from portnorm.compare.measure import Progress
+from portnorm.progress import Progress
 from portnorm.reference import Reference, TorchReference
 
 __all__ = [

@@ -21,8 +21,8 @@ from portnorm.compare.certify.check import Count, Tally, compare
 from portnorm.compare.certify.implementations import Outcome, exact
 from portnorm.compare.certify.report import Report
 from portnorm.compare.certify.words import FORMATS, Array, Format, is_nan
-from portnorm.compare.measure import Progress
 from portnorm.errors import PortnormError, StrictParityError
+from portnorm.progress import Progress
 from portnorm.reference import TorchReference, TorchRules, certified
 
 VALUES, DIGEST, ERROR, NOT_COMPUTED, ELSEWHERE = range(5)

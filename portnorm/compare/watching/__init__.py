@@ -23,8 +23,9 @@ from portnorm.compare.watching.log import Log
 from portnorm.compare.watching.porting import Port, port
 from portnorm.compare.watching.records import Record
 from portnorm.errors import PortnormError
+from portnorm.reference import REFERENCES
 
-HOSTS = ("torch", "mindspore")
+HOSTS = tuple(REFERENCES)
 
 _NOT_SEEN = (
     "calls in compiled graphs: torch.compile, torch.jit.script, mindspore.jit, GRAPH_MODE",

@@ -10,7 +10,7 @@ import mindspore
 import numpy as np
 from mindspore import Tensor
 
-from portnorm.compare.measure import vector_norms
+from portnorm.compare.rules import vector_norms
 from portnorm.compare.watching.log import Log, describe, is_of_portnorm
 from portnorm.compare.watching.records import Call, Norms
 from portnorm.semantics import L2NORMALIZE, normalize_dims, normalize_order

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from portnorm._torch_strict.host import array
-from portnorm.compare.measure import CLASSES
+from portnorm.compare.rules import CLASSES
 from portnorm.compare.watching.log import Log, describe, is_of_portnorm
 from portnorm.compare.watching.records import Call, Norms, Record
 from portnorm.observe import Onlooker

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portnorm import semantics
-from portnorm.compare.measure import CLASSES
+from portnorm.compare.rules import CLASSES
 from portnorm.semantics import L2NORMALIZE, NORMALIZE, Function
 
 FUNCTIONS: dict[str, Function] = {
@@ -94,7 +94,7 @@ class Record:
         vectors: how many vectors were read.
         minimum: their smallest 2-norm that is a number; None where there is none.
         maximum: their largest, likewise.
-        counts: how many of them are in each of `portnorm.compare.measure.CLASSES`.
+        counts: how many of them are in each of `portnorm.compare.rules.CLASSES`.
         elsewhere: a `Counter` of vectors for each accelerator, whose counts `settle` takes in.
     """
 
@@ -176,7 +176,7 @@ def _list(dim: Any) -> Any:
 
 
 def classify(norms: Norms, floors: tuple[float, float]) -> dict[str, int]:
-    """Count the vectors in each class, as `portnorm.compare.measure.classify` has them."""
+    """Count the vectors in each class, as `portnorm.compare.rules.classify` has them."""
     finite = np.isfinite(norms.two)
     zero = norms.two == 0
     rest = finite & ~zero

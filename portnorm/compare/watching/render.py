@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from portnorm.compare.measure import CLASSES
+from portnorm.compare.rules import CLASSES
 from portnorm.compare.watching.porting import Port, confused, dim_as_source, port
 from portnorm.compare.watching.records import Record
 

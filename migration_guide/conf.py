@@ -1,0 +1,36 @@
+"""The guide as a site: `sphinx-build -W -b html migration_guide site`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import portnorm
+
+project = "portnorm"
+author = "The portnorm developers"
+copyright = author
+version = release = portnorm.__version__
+
+extensions = ["myst_parser"]
+myst_heading_anchors = 3
+root_doc = "README"
+html_theme = "furo"
+html_title = f"portnorm {version}"
+html_show_copyright = False
+exclude_patterns = ["data"]
+
+_LINK = re.compile(r"\]\(([\w./-]+\.md)\)")
+
+
+def _append_toctree(app: Any, name: str, source: list[str]) -> None:
+    """Make the order of README's links that of the site; on a repository page they suffice."""
+    if name != root_doc:
+        return
+    pages = "\n".join(dict.fromkeys(_LINK.findall(source[0])))
+    source[0] += f"\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("source-read", _append_toctree)

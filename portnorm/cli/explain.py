@@ -1,0 +1,54 @@
+"""`portnorm explain`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from portnorm.cli.common import DONE, needs_tools
+
+if TYPE_CHECKING:
+    from portnorm.cli.common import Commands
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser(
+        "explain",
+        help="show the guide's page for a code or a function",
+        description="Show the guide's page for a code that check or port reports, or for one of "
+        "the functions, normalize and L2Normalize. Without NAME, list the codes.",
+        epilog="Exit codes: 0 it was shown, 2 there is no such page, or bad usage.",
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="such as PN101, or normalize")
+    parser.set_defaults(run=_explain)
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    if arguments.name is None:
+        _list_codes()
+        return DONE
+    from portnorm.codemod.guide import page
+
+    text = page(arguments.name)
+    if sys.stdout.isatty():
+        _show(text)
+    else:
+        print(text, end="")
+    return DONE
+
+
+def _list_codes() -> None:
+    from portnorm.codemod.codes import CODES
+
+    for code in CODES.values():
+        print(f"{code.name} {code.title}")
+
+
+def _show(text: str) -> None:
+    with needs_tools("explain"):
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+    Console().print(Markdown(text))

@@ -1,0 +1,148 @@
+"""`portnorm port`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import functools
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from portnorm.cli import sources
+from portnorm.cli.common import BAD_INPUT, DIFFER, DONE, BadInputError, needs_tools, say
+
+if TYPE_CHECKING:
+    from portnorm.cli.common import Commands
+    from portnorm.codemod.files import Content, Outcome
+    from portnorm.codemod.findings import Finding
+    from portnorm.codemod.port.file import PortedFile
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser(
+        "port",
+        help="rewrite calls of one framework's function for the other framework",
+        description="Rewrite calls of torch.nn.functional.normalize for MindSpore, or of "
+        "mindspore.ops.L2Normalize for torch, and print what changes as a unified diff. What is "
+        "not known to be right is left alone and reported.",
+        epilog="A comment `# portnorm: ignore[CODE]` on the line of a call leaves it alone. Exit "
+        "codes: 0 nothing to do, 1 there are changes or calls left to people, 2 bad usage or an "
+        "error.",
+    )
+    sources.add_options(parser)
+    parser.add_argument("--to", choices=("mindspore", "torch"), required=True, help="move to it")
+    parser.add_argument(
+        "--style",
+        choices=("adapter", "inline"),
+        default="adapter",
+        help="call portnorm, or operators of the framework where they are right "
+        "(default %(default)s)",
+    )
+    parser.add_argument(
+        "--unsafe", action="store_true", help="make edits, too, that rest on a guess"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--write", action="store_true", help="change the files")
+    what.add_argument(
+        "--check", action="store_true", help="print no diff, only what is to be done; for CI"
+    )
+    parser.set_defaults(run=_port)
+
+
+def _port(arguments: argparse.Namespace) -> int:
+    with needs_tools("port"):
+        outcomes = list(_outcomes(arguments))
+    findings = list(_findings(outcomes))
+    ported = [(o, o.result) for o in outcomes if o.result is not None]
+    changed = [(o, result) for o, result in ported if result.new != result.old]
+    told = sys.stdout
+    if arguments.write:
+        _write(changed)
+    elif not arguments.check and arguments.format == "text":
+        for outcome, result in changed:
+            sys.stdout.writelines(_diff(outcome.path, result))
+        sys.stdout.flush()
+        told = sys.stderr  # what is on stdout can be applied
+    print(_report(arguments, findings, [result for _, result in ported], len(changed)), file=told)
+    if any(outcome.unreadable or outcome.failure for outcome in outcomes):
+        return BAD_INPUT
+    return DIFFER if changed or findings else DONE
+
+
+def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
+    from portnorm.codemod.config import settings
+    from portnorm.codemod.files import run
+    from portnorm.codemod.port.file import port_file
+    from portnorm.codemod.screen import might_contain
+    from portnorm.progress import progress_bar
+
+    found = settings(arguments.paths, "port", {"exclude": list})
+    inputs = sources.inputs(arguments, found.values.get("exclude", ()), found.folder)
+    _check_stdin(arguments, inputs)
+    process = functools.partial(
+        port_file, to=arguments.to, style=arguments.style, unsafe=arguments.unsafe
+    )
+    with progress_bar() as progress:
+        yield from run(inputs, process, might_contain, arguments.jobs, progress)
+
+
+def _check_stdin(arguments: argparse.Namespace, inputs: list[str | Content]) -> None:
+    if arguments.write and any(not isinstance(one, str) for one in inputs):
+        raise BadInputError("--write needs files; standard input cannot be written")
+
+
+def _findings(outcomes: list[Outcome[PortedFile]]) -> Iterator[Finding]:
+    from portnorm.codemod.findings import Finding
+
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            say(f"{outcome.path}: {outcome.failure}")
+        elif outcome.unreadable is not None:
+            yield Finding(outcome.path, 1, 1, "PN001", outcome.unreadable)
+        elif outcome.result is not None:
+            yield from outcome.result.findings
+
+
+def _write(changed: list[tuple[Outcome[PortedFile], PortedFile]]) -> None:
+    from portnorm.codemod.files import read, write
+
+    for outcome, result in changed:
+        source = read(outcome.path)
+        if source.text != result.old:
+            raise BadInputError(f"{outcome.path}: expected the file that was read, it has changed")
+        write(source, result.new)
+
+
+def _diff(path: str, result: PortedFile) -> Iterator[str]:
+    old, new = (text.splitlines(keepends=True) for text in (result.old, result.new))
+    for line in difflib.unified_diff(old, new, f"a/{path}", f"b/{path}"):
+        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def _report(
+    arguments: argparse.Namespace,
+    findings: list[Finding],
+    results: list[PortedFile],
+    files: int,
+) -> str:
+    from portnorm.codemod.report import report
+
+    rewritten = sum(result.rewritten for result in results)
+    counts = {
+        "rewritten": rewritten,
+        "files": files,
+        "left": len(findings),
+        "ignored": sum(result.ignored for result in results),
+    }
+    done = "rewritten" if arguments.write else "to rewrite"
+    summary = (
+        f"{rewritten} {_plural(rewritten, 'place')} {done} in {files} {_plural(files, 'file')}, "
+        f"{len(findings)} left to people, {counts['ignored']} ignored"
+    )
+    return report(arguments.format, findings, summary, {"counts": counts})
+
+
+def _plural(number: int, noun: str) -> str:
+    return noun if number == 1 else f"{noun}s"

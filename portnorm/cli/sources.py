@@ -1,0 +1,82 @@
+"""The options of the commands that read source code, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from portnorm.cli.common import BadInputError
+
+if TYPE_CHECKING:
+    from portnorm.cli.common import Parser
+    from portnorm.codemod.files import Content
+
+STDIN = "-"
+FORMATS = ("text", "json", "sarif", "github")
+
+
+def add_options(parser: Parser) -> None:
+    """Add what the commands have in common."""
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="a file, a folder, or - for standard input"
+    )
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default %(default)s")
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out of folders what it matches, in the form of .gitignore; may be repeated",
+    )
+    parser.add_argument(
+        "--stdin-filename", metavar="FILE", help="the name to report for standard input"
+    )
+    parser.add_argument(
+        "--jobs", type=_jobs, metavar="N", help="processes for many files (default: all cores)"
+    )
+
+
+def _jobs(text: str) -> int:
+    jobs = int(text)
+    if jobs < 1:
+        raise ValueError
+    return jobs
+
+
+_jobs.__name__ = "number of processes"
+
+
+def inputs(
+    arguments: argparse.Namespace, exclude: Sequence[str] = (), folder: Path | None = None
+) -> list[str | Content]:
+    """Return the files that were asked for.
+
+    Args:
+        arguments: with the options above.
+        exclude: the patterns of a pyproject.toml.
+        folder: the one that it is in.
+
+    Raises:
+        BadInputError, FileNotFoundError, PermissionError: something about them is wrong.
+    """
+    from portnorm.codemod.files import Exclude, discover
+
+    if STDIN in arguments.paths:
+        return [_standard_input(arguments)]
+    if arguments.stdin_filename is not None:
+        raise BadInputError("--stdin-filename needs the path -")
+    here = Exclude(arguments.exclude, Path.cwd())
+    configured = Exclude(exclude, folder or Path.cwd())
+    return [*discover(arguments.paths, [here, configured])]
+
+
+def _standard_input(arguments: argparse.Namespace) -> Content:
+    from portnorm.codemod.files import Content
+
+    if len(arguments.paths) > 1:
+        raise BadInputError("expected - alone, or other paths without it")
+    name = arguments.stdin_filename or "<stdin>"
+    return Content(name, sys.stdin.buffer.read())

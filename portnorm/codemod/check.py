@@ -1,0 +1,181 @@
+"""Find ports that went wrong, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import libcst as cst
+
+from portnorm.codemod.codes import CODES
+from portnorm.codemod.edits import Fix, apply, combine
+from portnorm.codemod.files import SourceFile
+from portnorm.codemod.findings import Finding, Ignores, chosen
+from portnorm.codemod.resolve import Module, Unresolved
+from portnorm.codemod.rules import RULES, Found, View
+from portnorm.codemod.screen import might_use
+
+DEFAULT = ("PN0", "PN1")
+"""Codes that are looked for unless others are named."""
+
+_ROUNDS = 20
+
+Span = tuple[tuple[int, int], tuple[int, int]]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found in one file.
+
+    Attributes:
+        findings: in the order of lines; after the fixes, if there were any.
+        calls: how many calls of the two functions, or of portnorm's, were looked at.
+        unresolved: how many names may mean one of the functions, and cannot be told.
+        fixed: how many findings were mended.
+        content: the bytes of the file with the fixes made; None where there are none.
+    """
+
+    findings: tuple[Finding, ...]
+    calls: int = 0
+    unresolved: int = 0
+    fixed: int = 0
+    content: bytes | None = None
+
+
+def selected(select: tuple[str, ...], ignore: tuple[str, ...]) -> frozenset[str]:
+    """Return the codes to look for, from their names or how these begin.
+
+    >>> sorted(selected(("PN10",), ("PN101", "PN102")))
+    ['PN103', 'PN104', 'PN105']
+    """
+    return frozenset(code for code in CODES if chosen(code, select) and not chosen(code, ignore))
+
+
+def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Checked:
+    """Find what is wrong in a file, and mend what is safe to mend if asked to.
+
+    A mended text parses, a second run finds nothing to mend in it, and all but the edits is as it
+    was.
+
+    Args:
+        source: the file; it is not written.
+        codes: those to look for.
+        fix: whether to mend.
+
+    Raises:
+        OverlappingEditsError, RuntimeError, UnreadableError, libcst.ParserSyntaxError: a mended
+            text is not as promised.
+
+    >>> source = SourceFile.parse("a.py", b"import mindspore as ms; ms.ops.L2Normalize(dim=1)")
+    >>> checked = check(source, frozenset({"PN113"}), fix=True)
+    >>> checked.content, checked.fixed
+    (b'import mindspore as ms; ms.ops.L2Normalize(axis=1)', 1)
+    """
+    if not might_use(source.text) and "portnorm" not in source.text:
+        return Checked(tuple(_skipped(source, codes)))
+    try:
+        looked = _look(source.text, codes)
+    except cst.ParserSyntaxError as error:
+        return Checked(tuple(_not_python(source, error, codes)))
+    if not fix or not looked.fixes:
+        return _report(source, looked, codes)
+    text, fixed, looked = _mend(source.text, looked, codes)
+    content = source.encode(text)
+    mended = SourceFile.parse(source.path, content)
+    if mended.text != text:
+        raise RuntimeError("the mended text does not come back from its file")
+    return replace(_report(mended, looked, codes), fixed=fixed, content=content)
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What the rules found; lines are those of the text."""
+
+    found: tuple[tuple[str, Found, Span], ...]
+    unresolved: tuple[Unresolved, ...]
+    calls: int
+
+    @property
+    def fixes(self) -> list[Fix]:
+        return [found.fix for _, found, _ in self.found if found.fix is not None]
+
+
+def _look(text: str, codes: frozenset[str]) -> _Looked:
+    """Run the rules; what a comment silences is not found."""
+    module = Module(text)
+    view, ignores = View(module), Ignores(text)
+    found = [
+        (rule.code, one, module.span(one.node))
+        for rule in RULES
+        if rule.code in codes
+        for one in rule.find(view)
+    ]
+    kept = [
+        (code, one, span)
+        for code, one, span in found
+        if not ignores.silence(code, span[0][0], span[1][0])
+    ]
+    kept.sort(key=lambda item: (item[2][0], item[0]))
+    unresolved = [one for one in module.unresolved if not ignores.silence(one.code, one.line)]
+    return _Looked(tuple(kept), tuple(unresolved), len(view.constructors) + len(view.normalizes))
+
+
+def _mend(text: str, looked: _Looked, codes: frozenset[str]) -> tuple[str, int, _Looked]:
+    """Make fixes until none is left, and return the text, how many there were, and what is left."""
+    fixed = 0
+    for _ in range(_ROUNDS):
+        fixes = combine(looked.fixes)
+        if not fixes:
+            return text, fixed, looked
+        text = apply(text, [edit for fix in fixes for edit in fix.edits])
+        looked, fixed = _look(text, codes), fixed + len(fixes)
+    raise RuntimeError("the fixes do not come to an end")
+
+
+def _report(source: SourceFile, looked: _Looked, codes: frozenset[str]) -> Checked:
+    findings = [*_skipped(source, codes), *_findings(source, looked, codes)]
+    findings.sort(key=lambda finding: (finding.cell, finding.line, finding.column))
+    return Checked(tuple(findings), looked.calls, len(looked.unresolved))
+
+
+def _findings(source: SourceFile, looked: _Looked, codes: frozenset[str]) -> Iterator[Finding]:
+    for code, found, ((line, column), (end_line, _)) in looked.found:
+        cell, first = source.place(line)
+        last = end_line - line + first
+        fix = found.fix and _moved(found.fix, first - line)
+        yield Finding(source.path, first, column, code, found.message, fix, last, cell)
+    for one in looked.unresolved:
+        if one.code in codes:
+            cell, first = source.place(one.line)
+            yield Finding(source.path, first, one.column, one.code, one.message, cell=cell)
+
+
+def _moved(fix: Fix, lines: int) -> Fix:
+    """Count the lines of a fix as those of the finding are counted, in a cell or in the file."""
+    edits = [
+        replace(
+            edit,
+            start=(edit.start[0] + lines, edit.start[1]),
+            end=(edit.end[0] + lines, edit.end[1]),
+        )
+        for edit in fix.edits
+    ]
+    return replace(fix, edits=tuple(edits))
+
+
+def _skipped(source: SourceFile, codes: frozenset[str]) -> Iterator[Finding]:
+    for cell, reason in source.skipped:
+        if "PN002" in codes:
+            message = f"this cell was not looked at: it {reason}"
+            yield Finding(source.path, 1, 1, "PN002", message, cell=cell)
+
+
+def _not_python(
+    source: SourceFile, error: cst.ParserSyntaxError, codes: frozenset[str]
+) -> Iterator[Finding]:
+    if "PN001" in codes:
+        cell, line = source.place(error.raw_line)
+        what = error.message.partition(": expected")[0]
+        yield Finding(
+            source.path, line, error.raw_column + 1, "PN001", f"no Python: {what}", cell=cell
+        )

@@ -1,0 +1,168 @@
+"""A function over many files: quickly past those that do not matter, the others on all cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from portnorm.codemod.files.source import (
+    Content,
+    SourceFile,
+    UnreadableError,
+    path_of,
+    read,
+    read_bytes,
+)
+from portnorm.progress import Progress
+
+T = TypeVar("T")
+Process = Callable[[SourceFile], T]
+
+FEW = 32
+"""Files that one process reads sooner than others start."""
+
+_CHUNK = 8
+_STACK_BYTES = 2**29
+_RECURSION = 10_000
+"""LibCST goes one call deeper for each term of a sum: with the usual limits a sum of some hundred
+terms, or a string in as many parts, is an error, and one of thousands ends the process."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What became of one file.
+
+    Attributes:
+        path: as it was given.
+        result: what the function returned; None where the file was ruled out or failed.
+        unreadable: why the file could not be read as Python.
+        failure: what went wrong in the function, which is to blame.
+    """
+
+    path: str
+    result: T | None = None
+    unreadable: str | None = None
+    failure: str | None = None
+
+
+def run(
+    inputs: Iterable[str | Content],
+    process: Process[T],
+    might_matter: Callable[[bytes], bool],
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Outcome[T]]:
+    """Yield the outcome for each file, in the order in which they are given.
+
+    Args:
+        inputs: paths, or contents that were read already.
+        process: takes a file; for other processes it must be a function of a module, or a
+            `functools.partial` of one.
+        might_matter: sees the bytes of a file, and rules it out quickly if it says False.
+        jobs: the number of processes; None for that of the cores.
+        progress: told as files are done.
+    """
+    every = list(inputs)
+    matter = [_might_matter(one, might_matter) for one in every]
+    needed = [one for one, does in zip(every, matter, strict=True) if does]
+    jobs = jobs or _cores()
+    work = _Work(process)
+    if len(needed) < FEW or jobs == 1:
+        results: Iterator[Outcome[T]] = map(work, needed)
+    else:
+        results = _on_all_cores(work, needed, min(jobs, len(needed)))
+    done = 0
+    for one, does in zip(every, matter, strict=True):
+        if not does:
+            yield Outcome(path_of(one))
+            continue
+        yield next(results)
+        done += 1
+        if progress is not None:
+            progress("files", done, len(needed))
+
+
+def _might_matter(one: str | Content, might_matter: Callable[[bytes], bool]) -> bool:
+    try:
+        return might_matter(read_bytes(one))
+    except OSError:
+        return True  # and is reported where it is read in earnest
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class _Work(Generic[T]):
+    """Reads one file and runs the function; raises nothing."""
+
+    process: Process[T]
+
+    def __call__(self, one: str | Content) -> Outcome[T]:
+        outcome: list[Outcome[T]] = []
+        _on_a_deep_stack(lambda: outcome.append(self._outcome(one)))
+        return outcome[0]
+
+    def _outcome(self, one: str | Content) -> Outcome[T]:
+        path = path_of(one)
+        try:
+            return Outcome(path, self.process(read(one)))
+        except (OSError, UnreadableError) as error:
+            return Outcome(path, unreadable=getattr(error, "strerror", None) or str(error))
+        except RecursionError:
+            return Outcome(path, unreadable="is nested too deeply")
+        except Exception as error:  # one file must not keep the others from being read
+            return Outcome(path, failure=f"{type(error).__name__}: {error}")
+
+
+def _on_a_deep_stack(call: Callable[[], None]) -> None:
+    """Run a function in a thread that may recurse more deeply than this one."""
+    size, limit = threading.stack_size(_STACK_BYTES), sys.getrecursionlimit()
+    try:
+        sys.setrecursionlimit(max(limit, _RECURSION))
+        thread = threading.Thread(target=call, daemon=True)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(size)
+        sys.setrecursionlimit(limit)
+
+
+def _on_all_cores(work: _Work[T], needed: list[str | Content], jobs: int) -> Iterator[Outcome[T]]:
+    # A fork of a process with threads, such as that of a progress bar, can hang.
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
+    chunk = max(1, min(_CHUNK, len(needed) // (4 * jobs)))
+    done = 0
+    try:
+        for outcome in pool.map(work, needed, chunksize=chunk):
+            done += 1
+            yield outcome
+    except BrokenProcessPool:
+        yield from _one_by_one(work, needed[done:])
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _one_by_one(work: _Work[T], needed: list[str | Content]) -> Iterator[Outcome[T]]:
+    """Find the file that ended a process: hand one at a time to another one."""
+    while needed:
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            for done, one in enumerate(needed):
+                try:
+                    yield pool.submit(work, one).result()
+                except BrokenProcessPool:
+                    yield Outcome(path_of(one), failure="the process that read it died")
+                    needed = needed[done + 1 :]
+                    break
+            else:
+                return

@@ -1,0 +1,161 @@
+"""Rewrite the calls of one framework's function for the other framework.
+
+The text is changed in place, by small edits; what is not edited stays as it is, byte for byte. A
+call is rewritten where the result is known to be right, and reported where it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import libcst as cst
+
+from portnorm.codemod.edits import Edit, apply
+from portnorm.codemod.findings import Ignores
+from portnorm.codemod.port import adapter, inline
+from portnorm.codemod.port.imports import imports_to_add, imports_to_remove
+from portnorm.codemod.port.rewrite import Refused, Rewrite, Target
+from portnorm.codemod.resolve import FRAMEWORKS, PARAMETERS, Module, Use, bind
+from portnorm.codemod.screen import might_use
+
+__all__ = ["Ported", "Reported", "Style", "Target", "port_source"]
+
+Style = Literal["adapter", "inline"]
+
+_STYLES = {"adapter": adapter.rewrite, "inline": inline.rewrite}
+_FROM: dict[Target, str] = {"mindspore": "torch", "torch": "mindspore"}
+
+
+class Reported(NamedTuple):
+    """A call that is left to people.
+
+    Attributes:
+        line: from 1.
+        column: likewise.
+        end_line: the last line of the call.
+        code: why, by its code.
+        message: why, in a sentence.
+    """
+
+    line: int
+    column: int
+    end_line: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Ported:
+    """A text after the port.
+
+    Attributes:
+        text: the new text; the old one where nothing was rewritten.
+        rewritten: how many places name the adapter now.
+        reported: what was left to people.
+        ignored: how many places a comment silenced.
+    """
+
+    text: str
+    rewritten: int = 0
+    reported: tuple[Reported, ...] = ()
+    ignored: int = 0
+
+
+def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool = False) -> Ported:
+    r"""Return the text with its calls of the other framework's function rewritten.
+
+    Args:
+        text: of a module.
+        to: the framework that the module moves to.
+        style: "adapter": calls go to portnorm; "inline": to operators of the framework.
+        unsafe: whether to make edits that rest on a guess, too.
+
+    Raises:
+        libcst.ParserSyntaxError: the text is not Python.
+
+    >>> text = "import torch.nn.functional as F\ny = F.normalize(x)\n"
+    >>> ported = port_source(text, to="mindspore")
+    >>> print(ported.text, end="")
+    import portnorm.mindspore
+    y = portnorm.mindspore.normalize(x)
+    """
+    if not might_use(text):
+        return Ported(text)
+    module = Module(text)
+    ignores = Ignores(text)
+    rewrites: list[Rewrite] = []
+    reported: list[Reported] = []
+    ignored = 0
+    for use in module.uses:
+        if FRAMEWORKS[use.function] != _FROM[to]:
+            continue
+        outcome = _outcome(module, use, to, style, unsafe)
+        (line, column), (end_line, _) = module.span(use.call or use.node)
+        if ignores.silence(outcome.code if isinstance(outcome, Refused) else "PN2", line, end_line):
+            ignored += 1
+        elif isinstance(outcome, Refused):
+            reported.append(Reported(line, column, end_line, outcome.code, outcome.message))
+        else:
+            rewrites.append(outcome)
+    for report in _unresolved(module, to):
+        if ignores.silence(report.code, report.line):
+            ignored += 1
+        else:
+            reported.append(report)
+    edits = [*_edits(module, rewrites)]
+    return Ported(apply(text, edits), len(rewrites), tuple(sorted(reported)), ignored)
+
+
+def _outcome(module: Module, use: Use, to: Target, style: Style, unsafe: bool) -> Rewrite | Refused:
+    refused = _wrong_call(module, use, unsafe)
+    return refused or _STYLES[style](module, use, to, unsafe)
+
+
+def _wrong_call(module: Module, use: Use, unsafe: bool) -> Refused | None:
+    """Refuse a call that the function itself would refuse, or whose arguments are not known."""
+    if use.call is None:
+        return None
+    bound = bind(use.call, PARAMETERS[use.function])
+    if bound.unknown and not unsafe:
+        return Refused("PN204", f"{bound.problem} (rewritten with --unsafe)")
+    if bound.problem and not bound.unknown:
+        return Refused("PN206", f"{use.origin} does not take this call: {bound.problem}")
+    if use.function == "normalize":
+        return None
+    if module.is_sharded(use):
+        return Refused("PN208", "`.shard(...)` has no counterpart on torch; see DTensor")
+    applications = module.applications(use)
+    axis = bound.arguments.get("axis")
+    if not applications and axis is not None and _may_be_a_tensor(module, use.call, axis):
+        return Refused("PN206", "the constructor seems to be given a tensor")
+    for call in applications:
+        if len(call.args) != 1 or call.args[0].keyword or call.args[0].star:
+            line = module.span(call)[0][0]
+            return Refused("PN206", f"the operator takes one tensor, and line {line} gives it more")
+    return None
+
+
+def _unresolved(module: Module, to: Target) -> Iterator[Reported]:
+    for one in module.unresolved:
+        if FRAMEWORKS[one.function] == _FROM[to]:
+            yield Reported(one.line, one.column, one.line, one.code, one.message)
+
+
+def _edits(module: Module, rewrites: list[Rewrite]) -> Iterator[Edit]:
+    for rewrite in rewrites:
+        yield from rewrite.edits
+    if rewrites:
+        removed = [*imports_to_remove(module, rewrites)]
+        yield from imports_to_add(module, rewrites, removed)
+
+
+def _may_be_a_tensor(module: Module, call: cst.Call, axis: cst.Arg) -> bool:
+    """Whether the axis is no number, and what is made is not kept where others may call it."""
+    number = isinstance(axis.value, (cst.Integer, cst.UnaryOperation, cst.Tuple, cst.List))
+    parent = module.parent(call)
+    kept = isinstance(parent, (cst.Arg, cst.Element)) or (
+        isinstance(parent, cst.Assign) and isinstance(parent.targets[0].target, cst.Attribute)
+    )
+    return axis.keyword is None and not number and not kept

@@ -1,0 +1,98 @@
+"""Port one file, and check what came out before anybody sees it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import warnings
+from dataclasses import dataclass
+
+import libcst as cst
+
+from portnorm.codemod.files import SourceFile, UnreadableError
+from portnorm.codemod.findings import Finding
+from portnorm.codemod.port import Ported, Style, Target, port_source
+
+
+@dataclass(frozen=True)
+class PortedFile:
+    """What became of a file.
+
+    Attributes:
+        old: its text.
+        new: its text after the port; the old one if nothing is to be done.
+        rewritten: the number of places that were rewritten.
+        ignored: the number of places that comments silenced.
+        findings: what is left to people.
+    """
+
+    old: str
+    new: str
+    rewritten: int
+    ignored: int
+    findings: tuple[Finding, ...]
+
+
+def port_file(source: SourceFile, *, to: Target, style: Style, unsafe: bool) -> PortedFile:
+    """Port a file; if a check of the result fails, leave it as it is and say so.
+
+    Raises:
+        UnreadableError: it is not Python.
+    """
+    try:
+        ported = port_source(source.text, to=to, style=style, unsafe=unsafe)
+    except cst.ParserSyntaxError as error:
+        raise UnreadableError(f"cannot be parsed: line {error.raw_line}") from error
+    findings = [
+        _finding(source, reported.line, reported.column, reported.code, reported.message)
+        for reported in ported.reported
+    ]
+    skipped = [
+        Finding(source.path, 1, 1, "PN002", f"the cell {cell.reason}", cell=cell.cell)
+        for cell in source.skipped
+    ]
+    wrong = _what_is_wrong(source, ported, to=to, style=style, unsafe=unsafe)
+    if wrong:
+        failed = Finding(source.path, 1, 1, "PN209", f"the file is left as it is: {wrong}")
+        return PortedFile(
+            source.text, source.text, 0, ported.ignored, (failed, *findings, *skipped)
+        )
+    return PortedFile(
+        source.text, ported.text, ported.rewritten, ported.ignored, (*findings, *skipped)
+    )
+
+
+def _finding(source: SourceFile, line: int, column: int, code: str, message: str) -> Finding:
+    place = source.place(line)
+    return Finding(source.path, place.line, column, code, message, cell=place.cell)
+
+
+def _what_is_wrong(
+    source: SourceFile, ported: Ported, *, to: Target, style: Style, unsafe: bool
+) -> str:
+    """Return what a check says against the result; "" if nothing."""
+    if ported.text == source.text:
+        return ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(ported.text)
+        source.encode(ported.text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        return f"what came out is not Python: {error}"
+    except UnreadableError as error:
+        return str(error)
+    again = port_source(ported.text, to=to, style=style, unsafe=unsafe)
+    if again.text != ported.text:
+        return "a second run would change it again"
+    return _missing_import(tree)
+
+
+def _missing_import(tree: ast.Module) -> str:
+    """Look for the modules of portnorm that are imported, without running any code of the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in (alias.name for alias in node.names):
+                if name.startswith("portnorm.") and importlib.util.find_spec(name) is None:
+                    return f"it would import {name}, which does not exist"
+    return ""

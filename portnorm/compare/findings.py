@@ -1,0 +1,136 @@
+"""What is compared, and what is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from portnorm.compare.histograms import NormBin, UlpBin
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is compared.
+
+    Attributes:
+        dtype: "float16", "float32" or "float64".
+        dim: counted from 0.
+        p: the order of torch's norm; L2Normalize has 2 only.
+        eps: torch's.
+        epsilon: L2Normalize's.
+        floors: the norms below which torch's and MindSpore's function divide by a constant,
+            with eps and epsilon rounded as the functions round them.
+        seed: of the cotangent, which is random normal; None where the cotangent was given.
+    """
+
+    dtype: str
+    dim: int
+    p: float
+    eps: float
+    epsilon: float
+    floors: tuple[float, float]
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class Head:
+    """The first values that the two functions return for one vector.
+
+    Attributes:
+        vector: its number, counted in C order.
+        gradient: whether these are values of the gradient.
+        changed: whether they belong to what changed.
+        normalize: from torch's function.
+        l2_normalize: from MindSpore's.
+        length: of the vector.
+    """
+
+    vector: int
+    gradient: bool
+    changed: bool
+    normalize: tuple[float, ...]
+    l2_normalize: tuple[float, ...]
+    length: int
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The changed vector with the largest difference: of values, or if none, of gradients.
+
+    Attributes:
+        vector: its number, counted in C order.
+        norm: its 2-norm.
+        difference: of its values in ULP, or of its gradients as in `Measurement`.
+        head: what the functions return for it.
+    """
+
+    vector: int
+    norm: float
+    difference: float
+    head: Head
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one vector differs.
+
+    Attributes:
+        vector: its number, counted in C order.
+        norm: its 2-norm.
+        kind: its class, one of `CLASSES`.
+        ulp: largest difference of its values, in ULP; infinite for NaN in one of the two only.
+        relative: largest difference of its values, relative to the larger of the two.
+        gradient_ulp: largest difference of elements of its gradients in ULP, which is large also
+            where rounding leaves little of an element; None where they were not measured.
+        gradient_relative: the same relative to ``||g|| / d``, as in `Measurement`.
+        changed: whether its values or its gradients changed.
+    """
+
+    vector: int
+    norm: float
+    kind: str
+    ulp: float
+    relative: float
+    gradient_ulp: float | None
+    gradient_relative: float | None
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was found in one array.
+
+    Attributes:
+        counts: number of vectors in each of `CLASSES`.
+        ulp: largest difference of values, in ULP; infinite for NaN in one of the two only.
+        relative: largest difference of values, relative to the larger of the two.
+        gradient_ulp: largest difference of elements of gradients, in ULP.
+        gradient_relative: the same relative to ``||g|| / d``, with g the cotangent and d torch's
+            divisor.
+        values_changed: number of vectors whose values changed.
+        gradients_changed: number of vectors whose gradients changed.
+        gradients_measured: number of vectors whose gradients were compared.
+        changed: number of vectors of which either changed.
+        first: the first vector; None where there is none.
+        worst: None where nothing changed.
+        rows: the vectors with the largest differences, changed or not, worst first: changed
+            values by ULP, then changed gradients, then what rounding explains. `KEPT` at most.
+        norms: histogram of the norms.
+        ulps: histogram of the differences of values.
+        gradient_ulps: histogram of the differences of gradients.
+    """
+
+    counts: dict[str, int]
+    ulp: float = 0
+    relative: float = 0.0
+    gradient_ulp: float = 0
+    gradient_relative: float = 0.0
+    values_changed: int = 0
+    gradients_changed: int = 0
+    gradients_measured: int = 0
+    changed: int = 0
+    first: Head | None = None
+    worst: Worst | None = None
+    rows: tuple[Row, ...] = ()
+    norms: tuple[NormBin, ...] = ()
+    ulps: tuple[UlpBin, ...] = ()
+    gradient_ulps: tuple[UlpBin, ...] = ()

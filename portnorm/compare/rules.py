@@ -1,0 +1,118 @@
+"""The rules of a comparison: classes of vectors, differences, and what rounding may explain."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from portnorm.compare.findings import Settings
+
+Array = NDArray[Any]
+
+CLASSES = ("zero", "below_both", "between", "above_both", "not_finite")
+"""Classes of vectors, by their norm.
+
+zero: the norm is 0. Both functions return 0, but their gradients differ.
+below_both, between, above_both: the norm is below the floors of both functions, of one of them,
+of neither.
+not_finite: the vector holds an infinity or a NaN.
+"""
+ZERO, BELOW, BETWEEN, ABOVE, NOT_FINITE = range(len(CLASSES))
+
+
+def values_tolerance(n: int) -> int:
+    """Return by how many ULP the values of a vector of n elements may differ unchanged.
+
+    It is ``sqrt(n) + 8``: what rounding does at random. With u half the dtype's epsilon, each of
+    the n additions of a sum of squares is off by up to u of the sum so far, and n such errors of
+    either sign add up to the order of sqrt(n) u; the root halves that, and there are two sums.
+    The squares, the root and the division add 2.5 u in each function, and u of a value is at
+    most one ULP of it. The bound on the worst case, n + 4, would hide that float16 sums of
+    thousands of squares stop growing.
+    """
+    return math.isqrt(n) + 8
+
+
+def gradient_tolerance(n: int, dtype: str) -> float:
+    """Return by how much elements of gradients may differ unchanged, relative to ``||g|| / d``.
+
+    g is the cotangent and d torch's divisor, ``max(norm, eps)``. It is
+    ``(2 sqrt(n) + 32) u``: each of the two gradients takes a sum of n squares, one of n products
+    and a dozen other operations.
+    """
+    return (2 * math.sqrt(n) + 32) * float(np.finfo(dtype).eps) / 2
+
+
+def vector_norms(x: Array, p: float) -> NDArray[np.float64]:
+    """Return the p-norms of (outer, n, inner) along n, in float64.
+
+    Vectors are scaled by their largest element, so that no power over- or underflows.
+    """
+    magnitude = np.abs(x.astype(np.float64))
+    largest = magnitude.max(axis=1, keepdims=True)
+    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    with np.errstate(all="ignore"):
+        magnitude /= scale
+        norms = _norms_of_scaled(magnitude, p)
+        return np.asarray(norms if p == 0 else norms * scale[:, 0], np.float64)
+
+
+def _norms_of_scaled(magnitude: NDArray[np.float64], p: float) -> Array:
+    if p == 0:
+        return np.asarray(np.count_nonzero(magnitude, axis=1))
+    if math.isinf(p):
+        return np.asarray(magnitude.max(axis=1) if p > 0 else magnitude.min(axis=1))
+    if p == 2:
+        return np.asarray(np.sqrt(np.einsum("onk,onk->ok", magnitude, magnitude)))
+    return np.asarray((magnitude**p).sum(axis=1) ** (1 / p))
+
+
+def classify(x: Array, settings: Settings) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Return the class, as an index of `CLASSES`, and the 2-norm of each vector of a block.
+
+    torch's floor is held against the p-norm, MindSpore's against the 2-norm. A norm that equals
+    a floor is not below it.
+    """
+    norms = vector_norms(x, 2.0)
+    orders = norms if settings.p == 2 else vector_norms(x, settings.p)
+    eps, epsilon = settings.floors
+    below = (orders < eps).astype(np.int8) + (norms < epsilon)
+    classes = np.array([ABOVE, BETWEEN, BELOW], np.int8)[below]
+    classes[norms == 0] = ZERO
+    classes[~np.isfinite(x).all(axis=1)] = NOT_FINITE
+    return classes, norms
+
+
+def relative_differences(a: Array, b: Array) -> NDArray[np.float64]:
+    """Return ``|a - b| / max(|a|, |b|)``, at most 2; 0 for two NaNs, infinite for one."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(all="ignore"):
+        relative = np.abs(a - b) / np.maximum(np.abs(a), np.abs(b))
+    return _settle_nan(relative, a, b)
+
+
+def gradient_differences(a: Array, b: Array, unit: Array) -> NDArray[np.float64]:
+    """Return ``|a - b| / unit`` of two gradients, as `relative_differences` does."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(all="ignore"):
+        relative = np.abs(a - b) / unit
+    return _settle_nan(relative, a, b)
+
+
+def _settle_nan(relative: Array, a: Array, b: Array) -> NDArray[np.float64]:
+    """NaN in the result: both values are the same, or both NaN, or they are worlds apart."""
+    if not np.isnan(relative.max()):
+        return relative
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.where(same, 0.0, np.where(np.isnan(relative), math.inf, relative))
+
+
+def gradient_unit(x: Array, cotangent: Array, settings: Settings) -> NDArray[np.float64]:
+    """Return ``||g|| / d`` of each vector, with d torch's divisor ``max(norm, eps)``."""
+    divisor = np.maximum(vector_norms(x, settings.p), settings.floors[0])
+    with np.errstate(all="ignore"):
+        return np.asarray((vector_norms(cotangent, 2.0) / divisor)[:, None, :])

@@ -1,0 +1,159 @@
+"""The command `portnorm port`: what it prints, writes and returns."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from portnorm import cli
+
+MODULE = b"import torch.nn.functional as F\r\ny = F.normalize(x)  # \xe9\r\nz = F.normalize(x, out=y)\r\n"
+SOURCE = b"# coding: latin-1\r\n" + MODULE
+PORTED = SOURCE.replace(b"F.normalize(x)", b"portnorm.mindspore.normalize(x)").replace(
+    b"import torch", b"import portnorm.mindspore\r\nimport torch"
+)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.py"
+    path.write_bytes(SOURCE)
+    return path
+
+
+def port(*argv: object) -> int:
+    return cli.main(["port", "--to", "mindspore", *map(str, argv)])
+
+
+def test_nothing_is_written_without_being_asked(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert port(file) == 1
+    out, err = capsys.readouterr()
+    assert "+y = portnorm.mindspore.normalize(x)  # é" in out
+    assert err.splitlines() == [
+        f"{file}:4:5: PN205 out= works in PyNative mode only (rewritten with --unsafe)",
+        "1 place to rewrite in 1 file, 1 left to people, 0 ignored",
+    ]
+    assert file.read_bytes() == SOURCE
+
+
+def test_the_diff_can_be_applied(file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    file.write_bytes(SOURCE.replace(b"\r\n", b"\n").replace(b"\xe9", b"e"))
+    assert port(file) == 1
+    diff = capsysbinary.readouterr().out
+    subprocess.run(["patch", str(file)], input=diff, check=True, capture_output=True)
+    assert file.read_bytes() == PORTED.replace(b"\r\n", b"\n").replace(b"\xe9", b"e")
+
+
+def test_write_keeps_line_endings_and_encoding(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert port("--write", file) == 1
+    assert file.read_bytes() == PORTED
+    assert "1 place rewritten in 1 file" in capsys.readouterr().out
+    assert list(file.parent.iterdir()) == [file]
+    assert port("--write", file) == 1  # out= is still left to people
+    assert file.read_bytes() == PORTED
+
+
+def test_check_prints_no_diff_and_returns_0_when_all_is_done(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert port("--check", file) == 1
+    assert "+++" not in capsys.readouterr().out
+    assert port("--write", "--unsafe", file) == 1
+    capsys.readouterr()
+    assert port("--check", file) == 0
+    assert (
+        capsys.readouterr().out == "0 places to rewrite in 0 files, 0 left to people, 0 ignored\n"
+    )
+
+
+def test_standard_input_takes_the_name_that_is_given(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stdin:
+        buffer = io.BytesIO(SOURCE)
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    assert port("-", "--stdin-filename", "named.py") == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("--- a/named.py\n+++ b/named.py\n")
+    assert err.startswith("named.py:4:5: PN205 ")
+
+
+@pytest.mark.parametrize("form", ["json", "sarif"])
+def test_reports_for_programs_are_json(
+    file: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert port(file, "--format", form) == 1
+    found = json.loads(capsys.readouterr().out)
+    if form == "json":
+        assert found["counts"] == {"rewritten": 1, "files": 1, "left": 1, "ignored": 0}
+        assert [finding["code"] for finding in found["findings"]] == ["PN205"]
+    else:
+        assert [result["ruleId"] for result in found["runs"][0]["results"]] == ["PN205"]
+
+
+def test_a_notebook_keeps_all_but_the_lines_that_change(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "metadata": {}, "source": ["F.normalize(x)"]},
+        {
+            "cell_type": "code",
+            "execution_count": 3,
+            "metadata": {},
+            "outputs": [],
+            "source": ["import torch.nn.functional as F\n", "y = F.normalize(x)\n", "%timeit f(y)"],
+        },
+    ]
+    book = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    file = tmp_path / "book.ipynb"
+    file.write_text(json.dumps(book, indent=1))
+    assert port("--write", file) == 1
+    new = json.loads(file.read_text())
+    assert new["cells"][0] == cells[0]
+    assert new["cells"][1].pop("source") == [
+        "import portnorm.mindspore\n",
+        "y = portnorm.mindspore.normalize(x)\n",
+        "%timeit f(y)",
+    ]
+    cells[1].pop("source")
+    assert new["cells"][1] == cells[1]
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["missing.py"], ["-", "--write"], ["--stdin-filename", "a.py", "."], []],
+    ids=["missing", "stdin", "no stdin", "no path"],
+)
+def test_bad_usage_is_one_line(
+    argv: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Stdin:
+        buffer = io.BytesIO(SOURCE)
+
+    monkeypatch.setattr("sys.stdin", Stdin)
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = port(*argv)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    out, err = capsys.readouterr()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_a_file_that_is_not_python_is_reported_and_the_others_are_ported(
+    tmp_path: Path, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "old.py").write_text("import torch\nprint 'torch.nn.functional.normalize'\n")
+    assert port("--write", tmp_path) == 2
+    assert file.read_bytes() == PORTED
+    assert "old.py:1:1: PN001 " in capsys.readouterr().out
