@@ -44,12 +44,11 @@ def warn_at_user_line(message: str, category: type[PortnormWarning]) -> None:
     """
     level = 1
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and package_of(frame) in LIBRARIES:
+    while frame is not None and _package_of(frame) in LIBRARIES:
         level += 1
         frame = frame.f_back
     warnings.warn(message, category, stacklevel=level + 1)
 
 
-def package_of(frame: FrameType) -> str:
-    """Return the name of the top-level package whose code runs in a frame."""
+def _package_of(frame: FrameType) -> str:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0]

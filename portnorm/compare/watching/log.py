@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import numbers
 import threading
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from portnorm.compare.watching.records import Call, Record, floors_of
-from portnorm.errors import LIBRARIES, package_of
+from portnorm.errors import LIBRARIES
 
 MOST_RECORDS = 1000
 
@@ -65,7 +66,7 @@ class Log:
                 self.dropped += 1
                 return None
             try:
-                floors = floors_of(call) if isinstance(call.eps, numbers.Real) else None
+                floors = None if isinstance(call.eps, _NoNumber) else floors_of(call)
             except REFUSALS:
                 self._records[call] = None
                 return None
@@ -73,33 +74,49 @@ class Log:
             return self._records[call]
 
 
+def caller(frame: FrameType | None, *, of_adapter: bool) -> FrameType | None:
+    """Return the innermost frame outside the frameworks, and outside portnorm for an adapter.
+
+    It is portnorm's own where an adapter has called into a framework; `is_of_portnorm` tells.
+    """
+    while frame is not None:
+        package = _package(frame.f_globals.get("__name__"))
+        if package not in LIBRARIES or (package == "portnorm" and not of_adapter):
+            break
+        frame = frame.f_back
+    return frame
+
+
+def is_of_portnorm(frame: FrameType | None) -> bool:
+    """Return whether the code of a frame belongs to portnorm."""
+    return frame is not None and _package(frame.f_globals.get("__name__")) == "portnorm"
+
+
+@functools.lru_cache(maxsize=4096)
+def _package(module: object) -> str:
+    return str(module).partition(".")[0]
+
+
 def describe(
     frame: FrameType | None, function: str, dtype: str, ndim: int, p: Any, dim: Any, eps: Any
 ) -> Call:
-    """Return what calls from this line with these arguments have in common."""
-    while frame is not None and package_of(frame) in LIBRARIES:
-        frame = frame.f_back
+    """Return what calls from this frame with these arguments have in common."""
     file, line = (frame.f_code.co_filename, frame.f_lineno) if frame else ("", 0)
-    if isinstance(dim, list):
+    if type(dim) is list:
         dim = tuple(dim)
     return Call(file, line, function, dtype, ndim, _plain(p), dim, _plain(eps))
 
 
-def is_of_portnorm(frame: FrameType | None) -> bool:
-    """Return whether portnorm itself has called into a framework; its adapters tell of that."""
-    while frame is not None:
-        package = package_of(frame)
-        if package not in LIBRARIES or package == "portnorm":
-            return package == "portnorm"
-        frame = frame.f_back
-    return False
-
-
 def _plain(value: Any) -> Any:
     """Keep numbers and names; of a tensor, which cannot be a key, its number or its type."""
-    if value is None or isinstance(value, (numbers.Number, str)):
+    if type(value) in (float, int) or value is None or isinstance(value, (numbers.Number, str)):
         return value
     try:
-        return value.item()
-    except Exception:  # whatever a tensor without a value raises
-        return type(value).__name__
+        number = value.item()
+    except Exception:  # of several elements, or without values
+        return _NoNumber(type(value).__name__)
+    return number
+
+
+class _NoNumber(str):
+    """The type of an argument that is a tensor, of which there is no one number."""

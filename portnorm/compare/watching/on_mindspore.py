@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Tensor
 
 from portnorm.compare.rules import vector_norms
-from portnorm.compare.watching.log import Log, describe, is_of_portnorm
+from portnorm.compare.watching.log import Log, caller, describe, is_of_portnorm
 from portnorm.compare.watching.records import Call, Norms
 from portnorm.semantics import L2NORMALIZE, normalize_dims, normalize_order
 
@@ -34,7 +34,7 @@ class Mode(_DispatchMode or object):  # type: ignore[misc]
 
     def __ms_dispatch__(self, func: Any, args: Any, kwargs: Any = None) -> Any:
         if func.name == _OPERATOR:
-            frame = sys._getframe().f_back
+            frame = caller(sys._getframe().f_back, of_adapter=False)
             if not is_of_portnorm(frame):
                 primitive, _, (x, *_) = args
                 given = 2.0, tuple(primitive.attrs["axis"]), primitive.attrs["epsilon"]
@@ -44,7 +44,7 @@ class Mode(_DispatchMode or object):  # type: ignore[misc]
 
 def add_adapter_call(log: Log, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
     """Count a call of one of the adapters."""
-    _add(log, sys._getframe().f_back, function, x, p, dim, eps)
+    _add(log, caller(sys._getframe(), of_adapter=True), function, x, p, dim, eps)
 
 
 def _add(log: Log, frame: Any, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from portnorm._torch_strict.host import array
 from portnorm.compare.rules import CLASSES
-from portnorm.compare.watching.log import Log, describe, is_of_portnorm
+from portnorm.compare.watching.log import Log, caller, describe, is_of_portnorm
 from portnorm.compare.watching.records import Call, Norms, Record
 from portnorm.observe import Onlooker
 from portnorm.semantics import NORMALIZE, normalize_order
@@ -28,7 +28,8 @@ _SAFE = {
 }
 """Between these, the squares that make up a norm are held with all digits that matter."""
 
-_LARGE = 1 << 14
+_SMALLER_THAN_DOUBLE = frozenset({torch.float16, torch.bfloat16, torch.float32})
+_LARGE = 1 << 13
 _ZERO, _ABOVE, _NOT_FINITE = map(CLASSES.index, ("zero", "above_both", "not_finite"))
 
 _normalize = F.normalize
@@ -50,7 +51,7 @@ class Mode(TorchFunctionMode, Onlooker):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is _normalize and not torch.compiler.is_compiling():
-            frame = sys._getframe().f_back
+            frame = caller(sys._getframe().f_back, of_adapter=False)
             if not is_of_portnorm(frame):
                 _add(self._log, frame, NORMALIZE.name, *_arguments(*args, **(kwargs or {})))
         return func(*args, **kwargs) if kwargs else func(*args)
@@ -58,7 +59,7 @@ class Mode(TorchFunctionMode, Onlooker):
 
 def add_adapter_call(log: Log, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
     """Count a call of one of the adapters."""
-    _add(log, sys._getframe().f_back, function, x, p, dim, eps)
+    _add(log, caller(sys._getframe(), of_adapter=True), function, x, p, dim, eps)
 
 
 def _arguments(
@@ -123,6 +124,8 @@ def _own_part(x: Any, call: Call) -> Tensor | None:
 
 def _two_norms(x: Tensor, dim: Any) -> Any:
     """Return the 2-norms as an array: fast ones, but where squares leave the range of the type."""
+    if x.numel() < _LARGE and x.dtype in _SMALLER_THAN_DOUBLE:
+        return _array(torch.linalg.vector_norm(x, 2.0, dim, dtype=torch.float64))
     found = _array(_fast(x, dim))
     smallest, largest = _SAFE[x.dtype]
     if not x.numel() or smallest < found.min() <= found.max() < largest:
@@ -138,7 +141,7 @@ def _two_norms(x: Tensor, dim: Any) -> Any:
 
 def _fast(x: Tensor, dim: Any) -> Any:
     x = x if x.itemsize > 2 else x.float()
-    if x.numel() < _LARGE or x.is_complex() or (isinstance(dim, int) and x.stride(dim) == 1):
+    if x.is_complex() or not x.ndim or (isinstance(dim, int) and x.stride(dim) == 1):
         return torch.linalg.vector_norm(x, 2.0, dim)
     return x.square().sum(dim).sqrt()  # several times as fast where vectors lie across
 

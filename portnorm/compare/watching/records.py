@@ -24,6 +24,7 @@ FUNCTIONS: dict[str, Function] = {
 """What is watched, and whose definition each has."""
 
 MOST_SHAPES = 8
+_MOST_WAITING, _MOST_WAITING_VECTORS = 64, 4096
 
 _ZERO, _BELOW, _BETWEEN, _ABOVE, _NOT_FINITE = CLASSES
 
@@ -95,6 +96,8 @@ class Record:
         minimum: their smallest 2-norm that is a number; None where there is none.
         maximum: their largest, likewise.
         counts: how many of them are in each of `portnorm.compare.rules.CLASSES`.
+        waiting: norms that `settle` counts; they wait because counting has a fixed cost.
+        waiting_vectors: how many.
         elsewhere: a `Counter` of vectors for each accelerator, whose counts `settle` takes in.
     """
 
@@ -108,6 +111,8 @@ class Record:
     minimum: float | None = None
     maximum: float | None = None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CLASSES, 0))
+    waiting: list[Norms] = field(default_factory=list, repr=False)
+    waiting_vectors: int = field(default=0, repr=False)
     elsewhere: dict[str, Counter] = field(default_factory=dict, repr=False)
 
     def add_call(self, shape: tuple[int, ...]) -> None:
@@ -119,9 +124,21 @@ class Record:
             self.other_shapes += 1
 
     def add_norms(self, norms: Norms) -> None:
-        """Count the vectors of a call."""
-        if not norms.two.size:
+        """Count the vectors of a call; those of small calls together with others."""
+        self.waiting.append(norms)
+        self.waiting_vectors += norms.two.size
+        if len(self.waiting) >= _MOST_WAITING or self.waiting_vectors >= _MOST_WAITING_VECTORS:
+            self._count_waiting()
+
+    def _count_waiting(self) -> None:
+        waiting, self.waiting, self.waiting_vectors = self.waiting, [], 0
+        two = np.concatenate([norms.two.ravel() for norms in waiting] or [np.empty(0)])
+        if not two.size:
             return
+        if all(norms.order is norms.two for norms in waiting):
+            norms = Norms(two, two)
+        else:
+            norms = Norms(two, np.concatenate([norms.order.ravel() for norms in waiting]))
         floors = self.floors or (math.nan, math.nan)
         low, high = float(norms.two.min()), float(norms.two.max())
         if max(floors) <= low and high < math.inf and norms.order is norms.two:
@@ -142,7 +159,8 @@ class Record:
             self.maximum = high if self.maximum is None else max(high, self.maximum)
 
     def settle(self) -> None:
-        """Take in what was counted elsewhere; waits for the accelerators."""
+        """Count what waits, and take in what was counted elsewhere; waits for accelerators."""
+        self._count_waiting()
         for counter in self.elsewhere.values():
             self.add_counts(*counter.take())
 

@@ -54,12 +54,21 @@ def _print(log: Watch, console: Any) -> None:
 def _verdict(records: list[Record]) -> str:
     if not records:
         return "portnorm watch: no call was seen."
-    risky = sum(port(record).status == "at risk" for record in records)
+    lines = {(record.call.file, record.call.line) for record in records}
+    risky = {
+        (record.call.file, record.call.line)
+        for record in records
+        if port(record).status == "at risk"
+    }
     calls = sum(record.calls for record in records)
     return (
-        f"portnorm watch: {calls} call{'s' * (calls != 1)} from {len(records)} call "
-        f"site{'s' * (len(records) != 1)}; {risky} at risk when ported."
+        f"portnorm watch: {_count(calls, 'call')} from {_count(len(lines), 'line')}; "
+        f"{len(risky) or 'none'} at risk when ported."
     )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _table(records: list[Record]) -> Any:
@@ -67,24 +76,29 @@ def _table(records: list[Record]) -> Any:
     from rich.text import Text
 
     table = Table(show_lines=True, expand=False)
-    for title, ratio in [("call site", 3), ("calls", 2), ("vectors", 2), ("when ported", 4)]:
+    for title, ratio in [("call", 4), ("vectors", 3), ("when ported", 5)]:
         table.add_column(title, overflow="fold", ratio=ratio)
     for record in records:
         found = port(record)
         style = _STYLES[found.status]
         ported = Text.assemble((found.status, style), *_ported(record, found))
-        cells = ["\n".join(f(record)) for f in (_site, _calls, _vectors)]
+        cells = ["\n".join(f(record)) for f in (_call, _vectors)]
         table.add_row(*map(Text, cells), ported)
     return table
 
 
-def _site(record: Record) -> Iterator[str]:
+def _call(record: Record) -> Iterator[str]:
     call = record.call
     yield f"{_shortest(call.file)}:{call.line}" if call.file else "(no Python line)"
     name = _SHORT.get(call.function, call.function)
     order = "" if call.p in (2, None) or "l2" in name.lower() else f"p={call.p}, "
     dim, eps = ("axis", "epsilon") if "l2" in name.lower() else ("dim", "eps")
     yield f"{name}({order}{dim}={dim_as_source(call.dim)}, {eps}={call.eps})"
+    yield f"{_count(record.calls, 'call')}, {call.dtype}"
+    for shape, count in record.shapes.items():
+        yield f"{shape}" + (f" x {count}" if len(record.shapes) > 1 else "")
+    if record.other_shapes:
+        yield f"other shapes x {record.other_shapes}"
 
 
 def _shortest(file: str) -> str:
@@ -96,24 +110,16 @@ def _shortest(file: str) -> str:
     return min(relative, file, key=len) if Path(file).is_absolute() else file
 
 
-def _calls(record: Record) -> Iterator[str]:
-    yield f"{record.calls} of {record.call.dtype}"
-    for shape, count in record.shapes.items():
-        yield f"{shape}" + (f" x {count}" if len(record.shapes) > 1 else "")
-    if record.other_shapes:
-        yield f"other shapes x {record.other_shapes}"
-
-
 def _vectors(record: Record) -> Iterator[str]:
     if record.vectors:
-        yield f"{record.vectors}"
+        yield _count(record.vectors, "vector")
     if record.minimum is not None:
         yield f"smallest norm {record.minimum:.3g}"
     for name, count in record.counts.items():
         if count:
             yield f"{count} {_WORDS[name]}"
     if record.unread:
-        yield f"values of {record.unread} calls not seen"
+        yield f"values of {_count(record.unread, 'call')} not seen"
 
 
 def _ported(record: Record, found: Port) -> Iterator[str]:
