@@ -387,6 +387,7 @@ def graph(compiled: Any) -> list[str]:
     return [str(node.target) for node in compiled.graph.nodes]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
 def test_recorded_graphs_hold_no_operator_of_the_watch() -> None:
     class Model(torch.nn.Module):
         def forward(self, x: Any) -> Any:
@@ -416,7 +417,7 @@ def test_compiled_functions_work_and_are_not_seen(first: str) -> None:
         return y + adapted.normalize(x, parity="strict")
 
     torch._dynamo.reset()
-    compiled = torch.compile(function, backend="eager", fullgraph=True)
+    compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
     x = torch.ones(2, 3)
     alone = bits([function(x)])
     if first == "alone":
@@ -451,6 +452,7 @@ TRANSFORMS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("small", [True, False])
 def test_transforms_and_contexts_work_and_are_recorded(

@@ -74,12 +74,18 @@ class Log:
             return self._records[call]
 
 
+_HANDLERS = frozenset({"__torch_function__", "__torch_dispatch__", "__ms_dispatch__"})
+
+
 def caller(frame: FrameType | None, *, of_adapter: bool) -> FrameType | None:
     """Return the innermost frame outside the frameworks, and outside portnorm for an adapter.
 
     It is portnorm's own where an adapter has called into a framework; `is_of_portnorm` tells.
     """
     while frame is not None:
+        if frame.f_code.co_name in _HANDLERS:  # a mode, or a subclass, through which it passes
+            frame = frame.f_back
+            continue
         package = _package(frame.f_globals.get("__name__"))
         if package not in LIBRARIES or (package == "portnorm" and not of_adapter):
             break
