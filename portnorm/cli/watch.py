@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOSTS = tuple(REFERENCES)
 _RAISED = 1
+_LAUNCHERS = (__name__, "runpy")
 
 
 def add_parser(commands: Commands) -> None:
@@ -91,12 +92,26 @@ def _runner(arguments: argparse.Namespace) -> Callable[[], Any]:
     """Return what runs the script; refuse what is not there."""
     name = arguments.script
     if arguments.module:
+        _check_module(name)
         return lambda: runpy.run_module(name, run_name="__main__", alter_sys=True)
     if not Path(name).exists():
         raise BadInputError(f"{name}: expected a Python script, found no such file")
     if Path(name).is_dir() and not Path(name, "__main__.py").exists():
         raise BadInputError(f"{name}: expected a Python script, found a folder without __main__.py")
     return lambda: runpy.run_path(name, run_name="__main__")
+
+
+def _check_module(name: str) -> None:
+    path = list(sys.path)
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    finally:
+        sys.path[:] = path
+    if found is None:
+        raise BadInputError(f"{name}: expected a module, found none of this name")
 
 
 @contextlib.contextmanager
@@ -124,7 +139,8 @@ def _run(run: Callable[[], Any]) -> int:
     except SystemExit:
         raise
     except BaseException as error:
-        sys.excepthook(type(error), error, _of_script(error.__traceback__))
+        error = error.with_traceback(_of_script(error.__traceback__))
+        sys.excepthook(type(error), error, error.__traceback__)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else _RAISED
     return DONE
 
@@ -132,7 +148,7 @@ def _run(run: Callable[[], Any]) -> int:
 def _of_script(traceback: TracebackType | None) -> TracebackType | None:
     """Leave out the lines of portnorm and of runpy at the top of a traceback."""
     inside = traceback
-    while inside is not None and inside.tb_frame.f_globals.get("__name__") in (__name__, "runpy"):
+    while inside is not None and inside.tb_frame.f_globals.get("__name__") in _LAUNCHERS:
         inside = inside.tb_next
     return inside
 

@@ -57,7 +57,7 @@ def norms(x: Tensor, call: Call) -> Norms | None:
     """Return the norms of the vectors of a tensor, whose values are waited for."""
     try:
         array = (x.float() if x.dtype == mindspore.bfloat16 else x).asnumpy()
-        rows = _rows(array, call)
+        rows = _rows(np.abs(array) if np.iscomplexobj(array) else array, call)
         order = normalize_order(call.p, call.ndim, call.dim)
         two = _two_norms(rows)
         return Norms(two, two if order == 2 else vector_norms(rows, order).ravel())
