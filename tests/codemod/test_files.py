@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import os
 import stat
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -363,14 +365,24 @@ def test_long_generated_code_is_read(text: str) -> None:
     assert outcome.result, outcome
 
 
+@pytest.fixture
+def pythons_own_recursion_limit() -> Iterator[None]:
+    """MindSpore raises the limit for the whole process when it is imported."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("pythons_own_recursion_limit")
 def test_code_that_is_nested_too_deeply_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "_RECURSION", 0)
     (outcome,) = run([Content("a.py", b"x = 1" + b" + 1" * 1000)], parsed, has_x)
     assert (outcome.result, outcome.unreadable) == (None, "is nested too deeply")
 
 
-def test_the_deep_stack_changes_nothing_in_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+@pytest.mark.usefixtures("pythons_own_recursion_limit")
+def test_the_deep_stack_changes_nothing_in_the_process() -> None:
     import threading
 
     before = threading.stack_size(), sys.getrecursionlimit()
