@@ -12,7 +12,6 @@ it has rules here, only where no result was found that the rules do not give.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import os
@@ -23,6 +22,7 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
+from portnorm import atomic
 from portnorm.errors import StrictParityError
 
 Tail = Literal["plain", "fused", "mod4"]
@@ -583,16 +583,10 @@ def write_references(path: str | os.PathLike[str], references: Iterable[Referenc
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target):
         raise OSError(f"{os.fspath(path)} is not a regular file")
-    temporary = f"{target}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(temporary, target)
+        atomic.write(path, text.encode())
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
 
 
 def _load_json(text: str) -> object:

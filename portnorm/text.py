@@ -1,6 +1,8 @@
-"""Text from files and frameworks, made fit for a terminal."""
+"""Pieces of text for people: from files and frameworks, made fit for a terminal, and numbers."""
 
 from __future__ import annotations
+
+import math
 
 
 def printable(text: str) -> str:
@@ -19,3 +21,23 @@ def one_line(text: str) -> str:
     'two lines'
     """
     return printable(" ".join(text.split()))
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "file"), counted(2, "file")
+    ('1 file', '2 files')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def literal(value: object) -> str:
+    """Return a value as source code.
+
+    >>> literal(1e-12), literal(float("inf"))
+    ('1e-12', "float('inf')")
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"float('{value}')"
+    return repr(value)

@@ -34,11 +34,13 @@ def _bench(arguments: argparse.Namespace) -> int:
     with needs_tools("bench"):
         from rich.console import Console
 
-        from portnorm.compare import bench, bench_report, functions
+        from portnorm.compare import bench, bench_report, functions, report
         from portnorm.progress import progress_bar
 
         if arguments.png is not None:
-            _check_target(arguments.png)
+            import matplotlib.figure  # noqa: F401
+
+            report.check_target(arguments.png, ".png")
         found = functions.frameworks()
         cases = [case for case in bench.CASES if arguments.host in (None, case.framework)]
         if not any(case.framework in found.versions for case in cases):
@@ -48,8 +50,6 @@ def _bench(arguments: argparse.Namespace) -> int:
             timings = bench.bench(found, cases, progress=progress)
         machine = bench.machine(found)
         if arguments.png is not None:
-            from portnorm.compare import report
-
             report.write(arguments.png, bench_report.png(timings, machine))
         if arguments.json:
             print(json.dumps(bench_report.to_dict(timings, machine), indent=2))
@@ -58,15 +58,3 @@ def _bench(arguments: argparse.Namespace) -> int:
             console.print(bench_report.table(timings))
             console.print(", ".join(f"{name} {value}" for name, value in machine.items()))
     return DONE
-
-
-def _check_target(path: str) -> None:
-    """Find what is missing for the picture before work starts."""
-    import matplotlib.figure  # noqa: F401
-
-    from portnorm.compare import report
-
-    try:
-        report.check_target(path, ".png")
-    except ValueError as error:
-        raise BadInputError(str(error)) from error

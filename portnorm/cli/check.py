@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from portnorm.cli import sources
 from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, BadInputError, needs_tools, say
+from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
@@ -154,22 +155,18 @@ def _stream(arguments: argparse.Namespace) -> TextIO:
 def _summary(tally: _Tally) -> str:
     """Return one line that claims no more than was done."""
     found, files = len(tally.findings), len({finding.path for finding in tally.findings})
-    parts = [f"{_count(found, 'finding')} in {_count(files, 'file')}" if found else "no findings"]
+    parts = [f"{counted(found, 'finding')} in {counted(files, 'file')}" if found else "no findings"]
     if fixable := sum(finding.fix is not None for finding in tally.findings):
         parts.append(f"{fixable} of them can be mended with --fix")
     if tally.fixed:
         parts.append(f"{tally.fixed} mended")
-    parts.append(f"{_count(tally.calls, 'call')} looked at in {_count(tally.files, 'file')}")
+    parts.append(f"{counted(tally.calls, 'call')} looked at in {counted(tally.files, 'file')}")
     if tally.unresolved:
-        names = _count(tally.unresolved, "name")
+        names = counted(tally.unresolved, "name")
         parts.append(f"{names} not resolved, shown with --select PN2")
     if tally.failures:
-        parts.append(f"{_count(tally.failures, 'file')} failed")
+        parts.append(f"{counted(tally.failures, 'file')} failed")
     return "; ".join(parts)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _counts(tally: _Tally) -> dict[str, int]:

@@ -84,15 +84,12 @@ def _check_targets(arguments: argparse.Namespace) -> None:
 
     from portnorm.compare import report
 
-    try:
-        if arguments.html:
-            import jinja2  # noqa: F401
+    if arguments.html:
+        import jinja2  # noqa: F401
 
-            report.check_target(arguments.html, ".html")
-        if arguments.png:
-            report.check_target(arguments.png, ".png")
-    except ValueError as error:
-        raise BadInputError(str(error)) from error
+        report.check_target(arguments.html, ".html")
+    if arguments.png:
+        report.check_target(arguments.png, ".png")
 
 
 def _write(comparisons: list[Comparison], arguments: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from portnorm.cli import sources
 from portnorm.cli.common import BAD_INPUT, DIFFER, DONE, BadInputError, needs_tools, say
+from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
@@ -138,11 +139,7 @@ def _report(
     }
     done = "rewritten" if arguments.write else "to rewrite"
     summary = (
-        f"{rewritten} {_plural(rewritten, 'place')} {done} in {files} {_plural(files, 'file')}, "
+        f"{counted(rewritten, 'place')} {done} in {counted(files, 'file')}, "
         f"{len(findings)} left to people, {counts['ignored']} ignored"
     )
     return report(arguments.format, findings, summary, {"counts": counts})
-
-
-def _plural(number: int, noun: str) -> str:
-    return noun if number == 1 else f"{noun}s"

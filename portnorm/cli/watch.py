@@ -58,9 +58,10 @@ def _watch(arguments: argparse.Namespace) -> int:
     with needs_tools("watch"):
         import rich.table  # noqa: F401
 
+        from portnorm.compare import report
         from portnorm.compare.watching import watch
     if arguments.json is not None:
-        _check_target(arguments.json)
+        report.check_target(arguments.json, ".json")
     process = os.getpid()
     with _as_python_would(arguments), watch(hosts) as log:
         try:
@@ -167,12 +168,3 @@ def _report(log: Watch, path: str | None) -> None:
         render.show(log)
     if path is not None:
         report.write(path, f"{log.to_json()}\n".encode())
-
-
-def _check_target(path: str) -> None:
-    from portnorm.compare import report
-
-    try:
-        report.check_target(path, ".json")
-    except ValueError as error:
-        raise BadInputError(str(error)) from error

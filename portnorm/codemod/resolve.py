@@ -161,7 +161,7 @@ class Module:
         self._stars = finder.stars
         contexts = found[ExpressionContextProvider]
         for node in finder.names:
-            if _last_name(node) in names and contexts.get(node) is ExpressionContext.LOAD:
+            if last_name(node) in names and contexts.get(node) is ExpressionContext.LOAD:
                 self._look_at(node)
         for call in finder.getattrs:
             self._look_at_getattr(call)
@@ -250,7 +250,7 @@ class Module:
             )
 
     def _look_at_the_rest(self, node: cst.BaseExpression, names: set[str]) -> None:
-        last = _last_name(node)
+        last = last_name(node)
         for origin in ORIGINS:
             module, _, name = origin.rpartition(".")
             if name != last:
@@ -305,7 +305,7 @@ class Module:
         if not isinstance(parent, cst.Arg):
             return None, False
         outer = self._parents[parent]
-        if isinstance(outer, cst.Call) and _last_name(outer.func) == _CACHED:
+        if isinstance(outer, cst.Call) and last_name(outer.func) == _CACHED:
             around = self._parents[outer]
             if isinstance(around, cst.Call) and around.func is outer:
                 return around, True
@@ -399,7 +399,8 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _last_name(node: cst.BaseExpression) -> str:
+def last_name(node: cst.BaseExpression) -> str:
+    """Return the last part of a dotted name, "" for another expression."""
     if isinstance(node, cst.Attribute):
         return node.attr.value
     return node.value if isinstance(node, cst.Name) else ""

@@ -32,6 +32,7 @@ from portnorm.compare.watching import Watch, watch
 from portnorm.errors import NativeParityError
 from portnorm.progress import Progress
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.text import literal
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -112,12 +113,12 @@ class Comparison:
         given = self.settings
         normalize = [f"dim={given.dim}"]
         if given.p != 2:
-            normalize.insert(0, f"p={_literal(given.p)}")
+            normalize.insert(0, f"p={literal(given.p)}")
         if given.eps != NORMALIZE.eps:
-            normalize.append(f"eps={_literal(given.eps)}")
+            normalize.append(f"eps={literal(given.eps)}")
         l2_normalize = [f"axis={given.dim}"]
         if given.epsilon != L2NORMALIZE.eps:
-            l2_normalize.append(f"epsilon={_literal(given.epsilon)}")
+            l2_normalize.append(f"epsilon={literal(given.epsilon)}")
         return {
             "mindspore": f"portnorm.mindspore.normalize(x, {', '.join(normalize)})",
             "torch": f"portnorm.torch.L2Normalize({', '.join(l2_normalize)})(x)",
@@ -443,11 +444,6 @@ def _run(job: _Job, found: functions.Frameworks, why_not_own: str) -> Comparison
 
 def _no_progress(what: str, done: int, total: int) -> None:
     pass
-
-
-def _literal(value: float) -> str:
-    """Return a number as source code."""
-    return repr(value) if math.isfinite(value) else f"float('{value}')"
 
 
 def _strict(value: Any) -> Any:

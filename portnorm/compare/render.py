@@ -12,9 +12,10 @@ from portnorm.compare.findings import Head
 from portnorm.compare.pairs import reasons
 from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
-from portnorm.text import printable
+from portnorm.text import counted, printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
     from portnorm.compare import Comparison
@@ -62,8 +63,8 @@ def _what(comparison: Comparison) -> Iterator[tuple[str, str]]:
     by = comparison.computed_by
     yield (
         "array",
-        f"{given.dtype} {comparison.shape}: {_count(comparison.vectors, 'vector')} of "
-        f"{_count(comparison.length, 'value')} along dim {given.dim} "
+        f"{given.dtype} {comparison.shape}: {counted(comparison.vectors, 'vector')} of "
+        f"{counted(comparison.length, 'value')} along dim {given.dim} "
         f"(normalize's default is dim {NORMALIZE.axis}, L2Normalize's axis {L2NORMALIZE.axis})",
     )
     yield "normalize", f"p={given.p}, eps={given.eps}; computed by {by['normalize']}"
@@ -124,7 +125,7 @@ def _differences(comparison: Comparison) -> Iterator[tuple[str, str]]:
         f"up to {found.gradient_relative:.2g} relative apart, {_ulp(found.gradient_ulp)}; "
         f"{_changes(found.gradients_changed, found.gradients_measured)} by more than "
         f"{tolerance:.2g}; gradient on {found.gradients_measured} of "
-        f"{_count(comparison.vectors, 'vector')}, {cotangent}",
+        f"{counted(comparison.vectors, 'vector')}, {cotangent}",
     )
     if not comparison.own_gradient:
         by = comparison.computed_by["l2_normalize_gradient"]
@@ -154,10 +155,6 @@ def _difference(found: Difference) -> str:
     )
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def _changes(changed: int, of: int) -> str:
     return f"{changed} of {of} {'changes' if changed == 1 else 'change'}"
 
@@ -185,20 +182,30 @@ def show(comparisons: Iterable[Comparison]) -> bool:
     Raises:
         ImportError: rich is not installed.
     """
-    from rich.console import Console
     from rich.text import Text
 
-    # rich keeps bold under NO_COLOR; without a colour system it writes no escape codes at all.
-    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    console = Console(color_system=system, highlight=False)
+    terminal = console()
     agree = True
     for rank, comparison in enumerate(comparisons):
         if rank:
-            console.print()
-        for line in lines(comparison, min(console.width, _WIDEST)):
-            console.print(_styled(line, Text), soft_wrap=True)
+            terminal.print()
+        for line in lines(comparison, min(terminal.width, _WIDEST)):
+            terminal.print(_styled(line, Text), soft_wrap=True)
         agree &= comparison.agrees
     return agree
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return what prints in colour on a terminal that wants it.
+
+    Raises:
+        ImportError: rich is not installed.
+    """
+    from rich.console import Console
+
+    # rich keeps bold under NO_COLOR; without a colour system it writes no escape codes at all.
+    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(stderr=stderr, color_system=system, highlight=False)
 
 
 def _styled(line: Line, text: type[Text]) -> Text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import functools
 import hashlib
 import math
@@ -13,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from portnorm import atomic
 from portnorm.compare import charts, render
 from portnorm.compare.charts import CLASS_NAMES, NAN_IN_ONE
 from portnorm.compare.pairs import reasons
 from portnorm.compare.rules import gradient_tolerance, values_tolerance
+from portnorm.errors import PortnormError
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:
@@ -248,15 +249,19 @@ def _value(number: float | None) -> str:
 # --- files ----------------------------------------------------------------------------------------
 
 
+class WrongSuffixError(PortnormError, ValueError):
+    """A file is to be written whose name does not say what will be in it."""
+
+
 def check_target(path: str, suffix: str) -> None:
     """Find out whether a file can be written, before there is anything to write.
 
     Raises:
-        ValueError: the name does not end in the suffix.
+        WrongSuffixError: the name does not end in the suffix.
         OSError: there is no such folder, or it takes no files.
     """
     if Path(path).suffix.lower() != suffix:
-        raise ValueError(f"{path}: expected a name that ends in {suffix}")
+        raise WrongSuffixError(f"{path}: expected a name that ends in {suffix}")
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(f"{path}: expected a file or a new name, found something else")
     folder = os.path.dirname(os.path.realpath(path))
@@ -272,14 +277,7 @@ def write(path: str, data: bytes) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    target = os.path.realpath(path)
-    temporary = f"{target}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "wb") as stream:
-            stream.write(data)
-        os.replace(temporary, target)
+        atomic.write(path, data)
     except OSError as error:
         raise OSError(f"{path}: expected a file that can be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)

@@ -79,12 +79,19 @@ def classify(x: Array, settings: Settings) -> tuple[NDArray[np.int8], NDArray[np
     """
     norms = vector_norms(x, 2.0)
     orders = norms if settings.p == 2 else vector_norms(x, settings.p)
-    eps, epsilon = settings.floors
+    return classes_of(norms, orders, settings.floors, np.isfinite(x).all(axis=1)), norms
+
+
+def classes_of(
+    norms: Array, orders: Array, floors: tuple[float, float], finite: Array
+) -> NDArray[np.int8]:
+    """Return the classes of vectors by their 2-norms, their p-norms, and whether all is finite."""
+    eps, epsilon = floors
     below = (orders < eps).astype(np.int8) + (norms < epsilon)
-    classes = np.array([ABOVE, BETWEEN, BELOW], np.int8)[below]
+    classes: NDArray[np.int8] = np.array([ABOVE, BETWEEN, BELOW], np.int8)[below]
     classes[norms == 0] = ZERO
-    classes[~np.isfinite(x).all(axis=1)] = NOT_FINITE
-    return classes, norms
+    classes[~finite] = NOT_FINITE
+    return classes
 
 
 def relative_differences(a: Array, b: Array) -> NDArray[np.float64]:

@@ -45,7 +45,6 @@ def imports_to_remove(module: Module, rewrites: Sequence[Rewrite]) -> Iterator[E
     """Yield the edits that remove imports which only rewritten names used."""
     gone = {id(_first(node)) for rewrite in rewrites for node in rewrite.gone}
     unused: dict[int, tuple[cst.Import | cst.ImportFrom, set[str]]] = {}
-    kept: set[int] = set()
     for assignment in module.imports():
         statement = assignment.node
         if not isinstance(statement, (cst.Import, cst.ImportFrom)):
@@ -53,8 +52,6 @@ def imports_to_remove(module: Module, rewrites: Sequence[Rewrite]) -> Iterator[E
         references = [id(_first(access.node)) for access in assignment.references]
         if references and all(reference in gone for reference in references):
             unused.setdefault(id(statement), (statement, set()))[1].add(assignment.name)
-        else:
-            kept.add(id(statement))
     for statement, names in unused.values():
         yield from _without(module, statement, names)
 
@@ -146,7 +143,6 @@ def _is_future(statement: cst.BaseStatement) -> bool:
     return isinstance(statement, cst.SimpleStatementLine) and any(
         isinstance(small, cst.ImportFrom) and dotted(small.module) == "__future__"
         for small in statement.body
-        if isinstance(small, cst.ImportFrom) and small.module is not None
     )
 
 

@@ -9,7 +9,7 @@ import libcst as cst
 from libcst import matchers as m
 from libcst.metadata import Assignment
 
-from portnorm.codemod.resolve import Module
+from portnorm.codemod.resolve import Module, last_name
 
 
 class Unknown:
@@ -261,10 +261,3 @@ def _has_slice(node: cst.Subscript) -> bool:
 def _takes(function: cst.FunctionDef, name: cst.Name) -> bool:
     parameters = [*function.params.posonly_params, *function.params.params]
     return any(parameter.name.value == name.value for parameter in parameters[1:])
-
-
-def last_name(node: cst.BaseExpression) -> str:
-    """Return the last part of a dotted name, "" for another expression."""
-    if isinstance(node, cst.Attribute):
-        return node.attr.value
-    return node.value if isinstance(node, cst.Name) else ""

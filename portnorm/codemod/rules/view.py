@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import libcst as cst
 
-from portnorm.codemod.resolve import PARAMETERS, Bound, Function, Module, Use, bind
-from portnorm.codemod.rules.values import Values, last_name
+from portnorm.codemod.resolve import PARAMETERS, Bound, Function, Module, Use, bind, last_name
+from portnorm.codemod.rules.values import Values
 
 ADAPTERS: dict[str, Function] = {
     "portnorm.torch.normalize": "normalize",

@@ -11,6 +11,7 @@ render         the table
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import sys
@@ -150,6 +151,7 @@ def watch(hosts: Iterable[str] | None = None, *, into: Watch | None = None) -> I
         observe.remove(log._observe)
 
 
+@functools.cache
 def _module(host: str) -> Any:
     return importlib.import_module(f"portnorm.compare.watching.on_{host}")
 

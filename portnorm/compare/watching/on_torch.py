@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from portnorm._torch_strict.host import array
-from portnorm.compare.rules import CLASSES
+from portnorm.compare.rules import ABOVE, CLASSES, NOT_FINITE, ZERO
 from portnorm.compare.watching.log import Log, caller, describe, is_of_portnorm
 from portnorm.compare.watching.records import Call, Norms, Record
 from portnorm.observe import Onlooker
@@ -30,7 +30,6 @@ _SAFE = {
 
 _SMALLER_THAN_DOUBLE = frozenset({torch.float16, torch.bfloat16, torch.float32})
 _LARGE = 1 << 13
-_ZERO, _ABOVE, _NOT_FINITE = map(CLASSES.index, ("zero", "above_both", "not_finite"))
 
 _normalize = F.normalize
 _without_modes: Any = torch._C.DisableTorchFunction
@@ -216,7 +215,7 @@ class DeviceCounter:
             return
         finite = two.isfinite()
         below = (order < self._floors[0]).long() + (two < self._floors[1])
-        classes = torch.where(two == 0, _ZERO, torch.where(finite, _ABOVE - below, _NOT_FINITE))
+        classes = torch.where(two == 0, ZERO, torch.where(finite, ABOVE - below, NOT_FINITE))
         self._counts += (classes[:, None] == self._numbers).sum(0)
         self._low = torch.minimum(self._low, torch.where(finite, two, math.inf).amin())
         self._high = torch.maximum(self._high, torch.where(finite, two, -math.inf).amax())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from portnorm import semantics
 from portnorm.compare.watching.records import FUNCTIONS, Record
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.text import counted, literal
 
 _PLACE = {"torch": "mindspore", "mindspore": "torch"}
 
@@ -61,22 +62,16 @@ def _given(record: Record) -> str:
     call, p = record.call, []
     if _is_normalize(record):
         names, defaults = ("dim", "eps"), NORMALIZE
-        p = [f"p={_literal(call.p)}"] if call.p not in (2, None) else []
+        p = [f"p={literal(call.p)}"] if call.p not in (2, None) else []
     else:
         names, defaults = ("axis", "epsilon"), L2NORMALIZE
-    eps = [f"{names[1]}={_literal(call.eps)}"] if call.eps != defaults.eps else []
+    eps = [f"{names[1]}={literal(call.eps)}"] if call.eps != defaults.eps else []
     return ", ".join([*p, f"{names[0]}={dim_as_source(call.dim)}", *eps])
 
 
 def dim_as_source(dim: Any) -> str:
     """Return dim or axis as source code."""
     return str(dim[0]) if isinstance(dim, tuple) and len(dim) == 1 else repr(dim)
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"float('{value}')"
-    return repr(value)
 
 
 def _argument(record: Record) -> str:
@@ -126,27 +121,21 @@ def _differences(record: Record) -> Iterator[str]:
         yield "eps is no number, so no norm was held against it"
         return
     counts = record.counts
+    seen = {name: counted(count, "vector") for name, count in counts.items()}
     low, high = sorted(record.floors)
     if counts["between"]:
-        yield (
-            f"{_vectors(counts['between'])} between the floors {low:.3g} and {high:.3g}: "
-            "values differ"
-        )
+        yield (f"{seen['between']} between the floors {low:.3g} and {high:.3g}: values differ")
     if counts["below_both"]:
         same = math.isclose(low, high, rel_tol=1e-6)
         what = "gradients" if same else "values"
-        yield f"{_vectors(counts['below_both'])} below both floors: {what} differ"
+        yield f"{seen['below_both']} below both floors: {what} differ"
     if counts["zero"]:
         what = "gradients" if record.floors[0] else "values (NaN in torch)"
-        yield f"{_vectors(counts['zero'])} zero: {what} differ"
+        yield f"{seen['zero']} zero: {what} differ"
     if counts["not_finite"]:
-        yield f"{_vectors(counts['not_finite'])} not finite: L2Normalize takes NaN for epsilon"
+        yield f"{seen['not_finite']} not finite: L2Normalize takes NaN for epsilon"
     if record.call.dtype == "float16" and (record.maximum or 0) ** 2 > _LARGEST_HALF:
         yield f"norms up to {record.maximum:.3g}: L2Normalize's sum of squares overflows"
 
 
 _LARGEST_HALF = 65504.0
-
-
-def _vectors(count: int) -> str:
-    return f"{count} vector{'' if count == 1 else 's'}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portnorm import semantics
-from portnorm.compare.rules import CLASSES
+from portnorm.compare.rules import ABOVE, CLASSES, classes_of
 from portnorm.semantics import L2NORMALIZE, NORMALIZE, Function
 
 FUNCTIONS: dict[str, Function] = {
@@ -25,8 +25,6 @@ FUNCTIONS: dict[str, Function] = {
 
 MOST_SHAPES = 8
 _MOST_WAITING, _MOST_WAITING_VECTORS = 64, 4096
-
-_ZERO, _BELOW, _BETWEEN, _ABOVE, _NOT_FINITE = CLASSES
 
 
 class Call(NamedTuple):
@@ -142,7 +140,7 @@ class Record:
         floors = self.floors or (math.nan, math.nan)
         low, high = float(norms.two.min()), float(norms.two.max())
         if max(floors) <= low and high < math.inf and norms.order is norms.two:
-            self.add_counts({_ABOVE: norms.two.size}, low, high)
+            self.add_counts({CLASSES[ABOVE]: norms.two.size}, low, high)
         else:
             counts = classify(norms, floors)
             finite = norms.two[np.isfinite(norms.two)]
@@ -195,16 +193,6 @@ def _list(dim: Any) -> Any:
 
 def classify(norms: Norms, floors: tuple[float, float]) -> dict[str, int]:
     """Count the vectors in each class, as `portnorm.compare.rules.classify` has them."""
-    finite = np.isfinite(norms.two)
-    zero = norms.two == 0
-    rest = finite & ~zero
-    eps, epsilon = floors
-    below = (norms.order < eps).astype(np.int8) + (norms.two < epsilon)
-    by_floor = np.bincount(below[rest], minlength=3)
-    return {
-        _ZERO: int(zero.sum()),
-        _BELOW: int(by_floor[2]),
-        _BETWEEN: int(by_floor[1]),
-        _ABOVE: int(by_floor[0]),
-        _NOT_FINITE: int(finite.size - finite.sum()),
-    }
+    classes = classes_of(norms.two, norms.order, floors, np.isfinite(norms.two))
+    numbers = np.bincount(classes.ravel(), minlength=len(CLASSES))
+    return dict(zip(CLASSES, map(int, numbers), strict=True))

@@ -6,13 +6,17 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+from portnorm.compare.render import console
 from portnorm.compare.rules import CLASSES
 from portnorm.compare.watching.porting import Port, confused, dim_as_source, port
 from portnorm.compare.watching.records import Record
+from portnorm.text import counted
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from portnorm.compare.watching import Watch
 
 _STYLES = {"at risk": "bold red", "agrees": "green", "portable": "green", "unknown": "yellow"}
@@ -28,27 +32,23 @@ def plain(log: Watch, width: int) -> str:
     from rich.console import Console
 
     stream = io.StringIO()
-    console = Console(file=stream, width=width, color_system=None, highlight=False)
-    _print(log, console)
+    _print(log, Console(file=stream, width=width, color_system=None, highlight=False))
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
 
 
 def show(log: Watch) -> None:
     """Print the table on stderr; in colour on a terminal that wants it."""
-    from rich.console import Console
-
-    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    _print(log, Console(stderr=True, color_system=system, highlight=False))
+    _print(log, console(stderr=True))
 
 
-def _print(log: Watch, console: Any) -> None:
+def _print(log: Watch, to: Console) -> None:
     records = log.records
-    console.print(_verdict(records), style="bold")
+    to.print(_verdict(records), style="bold")
     if records:
-        console.print(_table(records))
+        to.print(_table(records))
     if log.dropped:
-        console.print(f"{log.dropped} calls from further lines were left out: the log was full.")
-    console.print(f"Not seen: {'; '.join(log.not_seen)}.", style="dim")
+        to.print(f"{log.dropped} calls from further lines were left out: the log was full.")
+    to.print(f"Not seen: {'; '.join(log.not_seen)}.", style="dim")
 
 
 def _verdict(records: list[Record]) -> str:
@@ -62,13 +62,9 @@ def _verdict(records: list[Record]) -> str:
     }
     calls = sum(record.calls for record in records)
     return (
-        f"portnorm watch: {_count(calls, 'call')} from {_count(len(lines), 'line')}; "
+        f"portnorm watch: {counted(calls, 'call')} from {counted(len(lines), 'line')}; "
         f"{len(risky) or 'none'} at risk when ported."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _table(records: list[Record]) -> Any:
@@ -94,7 +90,7 @@ def _call(record: Record) -> Iterator[str]:
     order = "" if call.p in (2, None) or "l2" in name.lower() else f"p={call.p}, "
     dim, eps = ("axis", "epsilon") if "l2" in name.lower() else ("dim", "eps")
     yield f"{name}({order}{dim}={dim_as_source(call.dim)}, {eps}={call.eps})"
-    yield f"{_count(record.calls, 'call')}, {call.dtype}"
+    yield f"{counted(record.calls, 'call')}, {call.dtype}"
     for shape, count in record.shapes.items():
         yield f"{shape}" + (f" x {count}" if len(record.shapes) > 1 else "")
     if record.other_shapes:
@@ -112,14 +108,14 @@ def _shortest(file: str) -> str:
 
 def _vectors(record: Record) -> Iterator[str]:
     if record.vectors:
-        yield _count(record.vectors, "vector")
+        yield counted(record.vectors, "vector")
     if record.minimum is not None:
         yield f"smallest norm {record.minimum:.3g}"
     for name, count in record.counts.items():
         if count:
             yield f"{count} {_WORDS[name]}"
     if record.unread:
-        yield f"values of {_count(record.unread, 'call')} not seen"
+        yield f"values of {counted(record.unread, 'call')} not seen"
 
 
 def _ported(record: Record, found: Port) -> Iterator[str]:
