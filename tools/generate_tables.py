@@ -19,10 +19,10 @@ from typing import Any
 import mapping_tables
 import numpy as np
 import reference_tables
-from atomic import write_text
+from markdown_table import table
 from numpy.typing import NDArray
 
-from portnorm import reference, semantics
+from portnorm import atomic, reference, semantics
 from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu
 
@@ -47,7 +47,7 @@ def what_goes_wrong() -> str:
         _gradients("[0, 0, 0], gradient of the sum", [0, 0, 0]),
         _embeddings(),
     ]
-    return _markdown(headings, rows)
+    return table(headings, rows)
 
 
 def signatures() -> str:
@@ -62,14 +62,14 @@ def signatures() -> str:
         ("dtypes", lambda f: ", ".join(sorted(f.dtypes, key=_by_width))),
     ]
     headings = ["", *(f"`{f.name}`" for f in functions)]
-    return _markdown(headings, [[name, *map(show, functions)] for name, show in facts])
+    return table(headings, [[name, *map(show, functions)] for name, show in facts])
 
 
 def certified() -> str:
     """The builds for which `portnorm.reference` has rules."""
     headings = ["framework", "machine", "capability", "versions"]
     rows = [[*row[:3], ", ".join(row.versions)] for row in reference.certified()]
-    return _markdown(headings, rows)
+    return table(headings, rows)
 
 
 def promised() -> str:
@@ -85,7 +85,7 @@ def promised() -> str:
                 {_bits(lambda p=p, x=x: torch_cpu.normalize_vjp(x, x, p)) for p in ps},
             ]
             rows.append([label, dtypes.get(dtype, str(dtype)), *map("".join, answers)])
-    return _markdown(["p of `normalize`", "dtype", "values", "gradient"], rows)
+    return table(["p of `normalize`", "dtype", "values", "gradient"], rows)
 
 
 def _bits(call: Callable[[], object]) -> str:
@@ -97,7 +97,7 @@ def _bits(call: Callable[[], object]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{table.__name__: table for table in (what_goes_wrong, signatures, certified, promised)},
+    **{make.__name__: make for make in (what_goes_wrong, signatures, certified, promised)},
     **mapping_tables.TABLES,
     **reference_tables.TABLES,
 }
@@ -168,11 +168,6 @@ def _by_width(dtype: str) -> tuple[bool, int, str]:
     return dtype.startswith("complex"), int(re.sub(r"\D", "", dtype)), dtype
 
 
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def filled(text: str) -> str:
     """Return the text of a page with its tables made afresh."""
 
@@ -194,7 +189,7 @@ def main() -> int:
         if new != old:
             stale.append(page.relative_to(ROOT))
             if not check:
-                write_text(page, new)
+                atomic.write(page, new.encode())
     for path in stale:
         print(f"{'out of date' if check else 'written'}: {path}")
     return 1 if check and stale else 0

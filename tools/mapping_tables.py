@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from markdown_table import table
+
 DATA = Path(__file__).parent.parent / "migration_guide" / "data" / "mapping.json"
 
 PAGES = {
@@ -81,11 +83,11 @@ def _table(page: str, part: str, labels: dict[str, tuple[str, ...]], language: i
     subjects = PAGES[page] if part == "rows" else PAGES[page][::2]
     if data[part].keys() != labels.keys():
         raise KeyError(f"labels and data differ: {data[part].keys() ^ labels.keys()}")
-    rows = [["", *(f"`{subject}`" for subject in subjects)], ["---"] * (len(subjects) + 1)]
+    rows = []
     for key, label in labels.items():
         cells = [data[part][key][subject].replace("|", "\\|") for subject in subjects]
         rows.append([label[language], *(CHINESE.get(c, c) if language else c for c in cells)])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return table(["", *(f"`{subject}`" for subject in subjects)], rows)
 
 
 def _measured_with(language: int) -> str:
@@ -127,11 +129,11 @@ def peers() -> str:
         f"{name.replace('mindspore.mint', '`mindspore.mint`')} {of['version']}"
         for name, of in data.items()
     ]
-    rows = [["", *names], ["---"] * (len(names) + 1)]
+    rows = []
     for key, label in PEER_QUESTIONS.items():
         cells = [of["answers"][key] for of in data.values()]
         rows.append([label, *("-" if key == "torch" and not n else c for n, c in enumerate(cells))])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return table(["", *names], rows)
 
 
 TABLES = {**_tables(), "peers": peers}

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from atomic import write_text
+from portnorm import atomic
 
 DATA = Path(__file__).parent.parent / "migration_guide" / "data" / "peers.json"
 
@@ -102,7 +102,7 @@ def main(python: str, older: str) -> None:
         distribution = name.partition(".")[0]
         answers = ask(pythons[name], code)
         peers[name] = {"version": version(pythons[name], distribution), "answers": answers}
-    write_text(DATA, json.dumps(peers, indent=1) + "\n")
+    atomic.write(DATA, (json.dumps(peers, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -12,10 +12,8 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from portnorm import semantics
+from portnorm import atomic, semantics
 from portnorm.exact import mindspore_cpu, torch_cpu
 
 TOOLS = Path(__file__).parent
@@ -240,14 +238,6 @@ def svg(figure: Figure) -> bytes:
     return b"".join(line.rstrip() + b"\n" for line in file.getvalue().splitlines())
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file, which is never seen half written."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
-
-
 def main() -> int:
     """Write or check every picture; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -261,7 +251,7 @@ def main() -> int:
             continue
         stale.append(name)
         if not arguments.check:
-            write_atomically(path, content)
+            atomic.write(path, content)
     for name in stale:
         print(f"{'out of date' if arguments.check else 'written'}: {name}")
     return 1 if arguments.check and stale else 0

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from docstring_parser import Docstring, DocstringStyle, parse
+from markdown_table import table
 
 from portnorm import cli, errors
 from portnorm.codemod.codes import CODES
+from portnorm.codemod.port.inline import DEFINITION
 
 API = {
     "portnorm": ["set_options", "get_options", "Options", "TorchReference", "MindSporeReference"],
@@ -107,12 +109,12 @@ def _unquoted(signature: str) -> str:
 
 def exceptions() -> str:
     """What portnorm raises and warns of its own accord."""
-    rows = ["| name | is a | when |", "| --- | --- | --- |"]
+    rows = []
     for name, kind in vars(errors).items():
         if isinstance(kind, type) and issubclass(kind, Exception):
             bases = ", ".join(f"`{base.__name__}`" for base in kind.__bases__)
-            rows.append(f"| `{name}` | {bases} | {_markdown(inspect.getdoc(kind) or '')} |")
-    return "\n".join(rows) + "\n"
+            rows.append([f"`{name}`", bases, _markdown(inspect.getdoc(kind) or "")])
+    return table(["name", "is a", "when"], rows)
 
 
 def commands() -> str:
@@ -140,11 +142,18 @@ def _help(parser: argparse.ArgumentParser) -> str:
 
 def codes() -> str:
     """Every code of `portnorm check` and `portnorm port`, with its page."""
-    rows = ["| code | what it is about |", "| --- | --- |"]
-    rows += [f"| [{code.name}](../{code.page}) | {code.title} |" for code in CODES.values()]
-    return "\n".join(rows) + "\n"
+    rows = [[f"[{code.name}](../{code.page})", code.title] for code in CODES.values()]
+    return table(["code", "what it is about"], rows)
+
+
+def inline_on_mindspore() -> str:
+    """The function that `portnorm port --style inline` puts into a module, as an example."""
+    first, *rest = DEFINITION.splitlines()
+    lines = [">>> import mindspore", f">>> {first}", *(f"... {line}" for line in rest)]
+    return "```python\n" + "\n".join(lines) + "\n\n```\n"
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    function.__name__: function for function in (api, exceptions, commands, codes)
+    function.__name__: function
+    for function in (api, exceptions, commands, codes, inline_on_mindspore)
 }
