@@ -13,6 +13,10 @@ import pytest
 
 import portnorm
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The OpenMP threads of one worker must not spin on the cores of another.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 hypothesis.settings.register_profile("portnorm", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("portnorm")
 

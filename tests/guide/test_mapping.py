@@ -43,10 +43,14 @@ def test_every_cell_is_as_stored_and_a_planted_fault_is_found(tmp_path: Path) ->
 
 @pytest.mark.parametrize("language", ["", "_zh"])
 def test_a_question_without_a_label_is_found(
-    language: str, monkeypatch: pytest.MonkeyPatch
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(mapping_tables.QUESTIONS, "nan")
-    with pytest.raises(KeyError, match="nan"):
+    stored = json.loads(mapping_tables.DATA.read_text(encoding="utf-8"))
+    stored["rows"]["sparse"] = stored["rows"]["nan"]
+    planted = tmp_path / "mapping.json"
+    planted.write_text(json.dumps(stored))
+    monkeypatch.setattr(mapping_tables, "DATA", planted)
+    with pytest.raises(KeyError, match="sparse"):
         mapping_tables.TABLES[f"normalize_rows{language}"]()
 
 
