@@ -23,6 +23,8 @@ _TAKES_GRADIENTS = {
 _NAMES = {
     f"{module}.{name}" for module, names in _TAKES_GRADIENTS.items() for name in names.split()
 }
+LAST_NAMES = frozenset(name.rpartition(".")[2] for name in _NAMES)
+"""Names of what takes gradients, without those of their modules."""
 
 
 def _find(view: View) -> Iterator[Found]:
