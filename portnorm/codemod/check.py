@@ -13,6 +13,7 @@ from portnorm.codemod.files import SourceFile
 from portnorm.codemod.findings import Finding, Ignores, chosen
 from portnorm.codemod.resolve import Module, Unresolved
 from portnorm.codemod.rules import RULES, Found, View
+from portnorm.codemod.rules.gradient import WORDS
 from portnorm.codemod.screen import might_use
 
 DEFAULT = ("PN0", "PN1")
@@ -102,7 +103,7 @@ class _Looked:
 
 def _look(text: str, codes: frozenset[str]) -> _Looked:
     """Run the rules; what a comment silences is not found."""
-    module = Module(text)
+    module = Module(text, WORDS)
     view, ignores = View(module), Ignores(text)
     found = [
         (rule.code, one, module.span(one.node))
