@@ -9,11 +9,11 @@ import libcst as cst
 
 from portnorm.codemod.codes import CODES
 from portnorm.codemod.edits import Fix, apply, combine
-from portnorm.codemod.excerpt import excerpt
 from portnorm.codemod.files import SourceFile
 from portnorm.codemod.findings import Finding, Ignores, chosen
 from portnorm.codemod.resolve import Module, Unresolved
-from portnorm.codemod.rules import RULES, Found, View, names_of_interest
+from portnorm.codemod.rules import RULES, Found, View
+from portnorm.codemod.rules.gradient import WORDS
 from portnorm.codemod.screen import might_use
 
 DEFAULT = ("PN0", "PN1")
@@ -103,7 +103,7 @@ class _Looked:
 
 def _look(text: str, codes: frozenset[str]) -> _Looked:
     """Run the rules; what a comment silences is not found."""
-    module = Module(excerpt(text, names_of_interest(text)))
+    module = Module(text, WORDS)
     view, ignores = View(module), Ignores(text)
     found = [
         (rule.code, one, module.span(one.node))

@@ -15,7 +15,7 @@ from portnorm.codemod.rules import (
 from portnorm.codemod.rules.rule import Found, Rule
 from portnorm.codemod.rules.view import View
 
-__all__ = ["RULES", "Found", "Rule", "View", "names_of_interest"]
+__all__ = ["RULES", "Found", "Rule", "View"]
 
 RULES: tuple[Rule, ...] = (
     default_epsilon.RULE,
@@ -30,10 +30,3 @@ RULES: tuple[Rule, ...] = (
     torchvision.RULE,
 )
 """In the order of their codes."""
-
-
-def names_of_interest(text: str) -> frozenset[str]:
-    """Return the names that the rules look for, without those of the modules that they are in."""
-    if "L2Normalize" in text:
-        return gradient.LAST_NAMES | {"normalize", "L2Normalize"}
-    return frozenset({"normalize"})

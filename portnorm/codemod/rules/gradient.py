@@ -23,8 +23,8 @@ _TAKES_GRADIENTS = {
 _NAMES = {
     f"{module}.{name}" for module, names in _TAKES_GRADIENTS.items() for name in names.split()
 }
-LAST_NAMES = frozenset(name.rpartition(".")[2] for name in _NAMES)
-"""Names of what takes gradients, without those of their modules."""
+WORDS = frozenset(word for names in _TAKES_GRADIENTS.values() for word in names.split())
+"""Functions that have one of them are looked at, too."""
 
 
 def _find(view: View) -> Iterator[Found]:
