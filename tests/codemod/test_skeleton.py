@@ -14,8 +14,8 @@ from portnorm.codemod.skeleton import skeleton
 from tests.codemod.test_rules import HITS, MINDSPORE, MISSES, TORCH, checked, marked
 
 FILLERS = [
-    "def filler(x):\n    y = x\n    return y.gradient\n",
-    "class Filler(object):\n    def filler(self, axis):\n        self.m = axis\n",
+    "def filler(given):\n    own = given\n    return own.gradient\n",
+    "class Filler(object):\n    def filler(self, axis):\n        self.own = axis\n",
     "async def other_filler():\n    return '''\n'''\n",
 ]
 
