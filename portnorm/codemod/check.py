@@ -13,7 +13,8 @@ from portnorm.codemod.files import SourceFile
 from portnorm.codemod.findings import Finding, Ignores, chosen
 from portnorm.codemod.resolve import Module, Unresolved
 from portnorm.codemod.rules import RULES, Found, View
-from portnorm.codemod.screen import might_use
+from portnorm.codemod.rules.gradient import WORDS
+from portnorm.codemod.screen import Screen, Syntax
 
 DEFAULT = ("PN0", "PN1")
 """Codes that are looked for unless others are named."""
@@ -71,10 +72,11 @@ def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Check
     >>> checked.content, checked.fixed
     (b'import mindspore as ms; ms.ops.L2Normalize(axis=1)', 1)
     """
-    if not might_use(source.text) and "portnorm" not in source.text:
+    syntax = Syntax(source.text)
+    if not Screen(syntax).might_use and "portnorm" not in source.text:
         return Checked(tuple(_skipped(source, codes)))
     try:
-        looked = _look(source.text, codes)
+        looked = _look(syntax, codes)
     except cst.ParserSyntaxError as error:
         return Checked(tuple(_not_python(source, error, codes)))
     if not fix or not looked.fixes:
@@ -100,10 +102,10 @@ class _Looked:
         return [found.fix for _, found, _ in self.found if found.fix is not None]
 
 
-def _look(text: str, codes: frozenset[str]) -> _Looked:
+def _look(syntax: Syntax, codes: frozenset[str]) -> _Looked:
     """Run the rules; what a comment silences is not found."""
-    module = Module(text)
-    view, ignores = View(module), Ignores(text)
+    module = Module(syntax.text, WORDS, syntax)
+    view, ignores = View(module), Ignores(syntax.text)
     found = [
         (rule.code, one, module.span(one.node))
         for rule in RULES
@@ -128,7 +130,7 @@ def _mend(text: str, looked: _Looked, codes: frozenset[str]) -> tuple[str, int, 
         if not fixes:
             return text, fixed, looked
         text = apply(text, [edit for fix in fixes for edit in fix.edits])
-        looked, fixed = _look(text, codes), fixed + len(fixes)
+        looked, fixed = _look(Syntax(text), codes), fixed + len(fixes)
     raise RuntimeError("the fixes do not come to an end")
 
 

@@ -7,9 +7,10 @@ as unresolved, and never passed over.
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import functools
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -23,11 +24,13 @@ from libcst.metadata import (
     ExpressionContextProvider,
     ImportAssignment,
     MetadataWrapper,
-    ParentNodeProvider,
     PositionProvider,
     Scope,
     ScopeProvider,
 )
+
+from portnorm.codemod.screen import NAMES, UNBOUND, Syntax, without_collection
+from portnorm.codemod.skeleton import skeleton
 
 Function = Literal["normalize", "l2_normalize"]
 
@@ -47,9 +50,8 @@ PARAMETERS: dict[Function, tuple[str, ...]] = {
 
 FRAMEWORKS: dict[Function, str] = {"normalize": "torch", "l2_normalize": "mindspore"}
 
-_LAST_NAMES = frozenset(origin.rpartition(".")[2] for origin in ORIGINS)
 _MODULES = frozenset(origin.rpartition(".")[0] for origin in ORIGINS)
-_PROVIDERS = (ScopeProvider, PositionProvider, ParentNodeProvider, ExpressionContextProvider)
+_PROVIDERS = (ScopeProvider, PositionProvider, ExpressionContextProvider)
 _CACHED = "_get_cache_prim"
 
 
@@ -135,6 +137,18 @@ def bind(call: cst.Call, parameters: Sequence[str]) -> Bound:
 class Module:
     r"""A module of Python source: where it names the two functions.
 
+    Attributes:
+        text: its source.
+        syntax: all of it, without comments and spaces.
+        tree: its syntax tree with them; bodies of functions that name neither are cut to `pass`.
+        uses: where it names one of the two.
+        unresolved: where it may name one.
+
+    Args:
+        text: of the module.
+        keep: words whose functions are kept in the tree, too.
+        syntax: of the text, if it is known already.
+
     Raises:
         libcst.ParserSyntaxError: the text is not Python.
 
@@ -143,27 +157,28 @@ class Module:
     [('torch.nn.functional.normalize', 2, 5)]
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, keep: Collection[str] = (), syntax: Syntax | None = None) -> None:
         self.text = text
-        # The tree is new and this wrapper's alone.
-        self.wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
-        self.tree = self.wrapper.module
-        with _without_collection():
+        self.syntax = syntax or Syntax(text)
+        with without_collection():
+            # The tree is new and this wrapper's alone.
+            tree = cst.parse_module(skeleton(self.syntax, keep))
+            self.wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)
             found: Mapping[Any, Any] = self.wrapper.resolve_many(_PROVIDERS)
+            nodes = _Nodes(tree)
+        self._parents: Mapping[cst.CSTNode, cst.CSTNode] = nodes.parents
+        self.tree = self.wrapper.module
         self._scopes: Mapping[cst.CSTNode, Scope | None] = found[ScopeProvider]
         self._positions: Mapping[cst.CSTNode, CodeRange] = found[PositionProvider]
-        self._parents: Mapping[cst.CSTNode, cst.CSTNode] = found[ParentNodeProvider]
         self.uses: list[Use] = []
         self.unresolved: list[Unresolved] = []
-        names = _LAST_NAMES | {a.name for a in self.imports() if _imported(a) in _LAST_NAMES}
-        finder = _Finder()
-        self.tree.visit(finder)
-        self._stars = finder.stars
+        names = NAMES | {a.name for a in self.imports() if _imported(a) in NAMES}
+        self._stars = nodes.stars
         contexts = found[ExpressionContextProvider]
-        for node in finder.names:
+        for node in nodes.names:
             if last_name(node) in names and contexts.get(node) is ExpressionContext.LOAD:
                 self._look_at(node)
-        for call in finder.getattrs:
+        for call in nodes.getattrs:
             self._look_at_getattr(call)
         self.uses.sort(key=lambda use: (use.line, use.column))
         self.unresolved.sort(key=lambda one: (one.line, one.column))
@@ -256,14 +271,21 @@ class Module:
             if name != last:
                 continue
             function = ORIGINS[origin]
-            if isinstance(node, cst.Name) and module in self._stars and not self.assignments(node):
-                why = f"it may come from `from {module} import *`"
+            if self._may_come_from_a_star(node):
+                stars = ", ".join(sorted(self._stars))
+                why = f"nothing binds {dotted(node)} but, maybe, the star import of {stars}"
                 self._add_unresolved("PN202", node, function, why)
                 return
             if isinstance(node, cst.Attribute) and module in self._modules_of(node.value):
                 why = f"it may be {origin}, by way of a name that is assigned"
                 self._add_unresolved("PN203", node, function, why)
                 return
+
+    def _may_come_from_a_star(self, node: cst.BaseExpression) -> bool:
+        first = _first_name(node)
+        if not self._stars or first is None or self.assignments(node):
+            return False
+        return isinstance(node, cst.Name) or first.value in UNBOUND
 
     def _modules_of(self, node: cst.BaseExpression) -> set[str]:
         """Return the modules that a name may stand for that is assigned in this module."""
@@ -387,18 +409,6 @@ class Module:
         return parent if isinstance(parent, cst.Call) and parent.func is node else None
 
 
-@contextlib.contextmanager
-def _without_collection() -> Iterator[None]:
-    """Millions of objects are made and kept; to look for garbage among them takes half the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
 def last_name(node: cst.BaseExpression) -> str:
     """Return the last part of a dotted name, "" for another expression."""
     if isinstance(node, cst.Attribute):
@@ -432,28 +442,54 @@ def dotted(node: cst.BaseExpression | None) -> str:
     return ""
 
 
-class _Finder(cst.CSTVisitor):
-    """Collects names, calls of getattr, and star imports; not the names in import statements."""
+class _Nodes:
+    """What holds each node of a tree, and the nodes in which names may be.
 
-    def __init__(self) -> None:
+    The visitors of libcst build each node anew; this walk takes a tenth of the time.
+    """
+
+    def __init__(self, tree: cst.Module) -> None:
+        self.parents: dict[cst.CSTNode, cst.CSTNode] = {}
         self.names: list[cst.Name | cst.Attribute] = []
         self.getattrs: list[cst.Call] = []
         self.stars: set[str] = set()
+        stack: list[cst.CSTNode] = [tree]
+        while stack:
+            node = stack.pop()
+            for child in _children(node):
+                self.parents[child] = node
+                stack.append(child)
+            self._take(node)
+        self.names = [name for name in self.names if not self._is_in_import(name)]
 
-    def visit_Attribute(self, node: cst.Attribute) -> None:
-        self.names.append(node)
+    def _take(self, node: cst.CSTNode) -> None:
+        if isinstance(node, (cst.Name, cst.Attribute)):
+            self.names.append(node)
+        elif isinstance(node, cst.Call):
+            if isinstance(node.func, cst.Name) and node.func.value == "getattr":
+                self.getattrs.append(node)
+        elif isinstance(node, cst.ImportFrom) and isinstance(node.names, cst.ImportStar):
+            self.stars.add("." * len(node.relative) + dotted(node.module))
 
-    def visit_Name(self, node: cst.Name) -> None:
-        self.names.append(node)
+    def _is_in_import(self, node: cst.CSTNode) -> bool:
+        while isinstance(node, (cst.Name, cst.Attribute)):
+            node = self.parents[node]
+        return isinstance(node, (cst.ImportAlias, cst.AsName, cst.Import, cst.ImportFrom))
 
-    def visit_Import(self, node: cst.Import) -> bool:
-        return False
 
-    def visit_ImportFrom(self, node: cst.ImportFrom) -> bool:
-        if isinstance(node.names, cst.ImportStar) and not node.relative:
-            self.stars.add(dotted(node.module))
-        return False
+def _children(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+    for field in _fields(type(node)):
+        value = getattr(node, field)
+        if isinstance(value, cst.CSTNode):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from (one for one in value if isinstance(one, cst.CSTNode))
 
-    def visit_Call(self, node: cst.Call) -> None:
-        if isinstance(node.func, cst.Name) and node.func.value == "getattr":
-            self.getattrs.append(node)
+
+@functools.cache
+def _fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
+    return tuple(f.name for f in dataclasses.fields(kind) if not _SPACES.search(f.name))
+
+
+_SPACES = re.compile("whitespace|^lines_|leading_lines|^header$|^footer$|_newline$")
+"""Fields that hold spaces, comments and line ends only."""

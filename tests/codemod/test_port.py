@@ -99,6 +99,8 @@ def test_the_comment_of_an_import_that_goes_is_kept() -> None:
         "import torch.nn.functional as F\n__all__ = ['F']\ny = F.normalize(x)\n",
         "try:\n    import torch.nn.functional as F\nfinally:\n    pass\ny = F.normalize(x)\n",
         "import torch.nn.functional as F\ny = F.normalize(x)\nz = F.relu(x)\n",
+        "import torch.nn.functional as F\ny = F.normalize(x)\ndef f(x):\n    return F.relu(x)\n",
+        "import torch.nn.functional as F\ny = F.normalize(x)\ndef f(x: 'F.Any'):\n    return x\n",
     ],
 )
 def test_an_import_that_may_be_needed_stays(text: str) -> None:

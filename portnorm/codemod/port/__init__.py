@@ -18,7 +18,7 @@ from portnorm.codemod.port import adapter, inline
 from portnorm.codemod.port.imports import imports_to_add, imports_to_remove
 from portnorm.codemod.port.rewrite import Refused, Rewrite, Target
 from portnorm.codemod.resolve import FRAMEWORKS, PARAMETERS, Module, Use, bind
-from portnorm.codemod.screen import might_use
+from portnorm.codemod.screen import Screen, Syntax
 
 __all__ = ["Ported", "Reported", "Style", "Target", "port_source"]
 
@@ -81,9 +81,10 @@ def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool
     import portnorm.mindspore
     y = portnorm.mindspore.normalize(x)
     """
-    if not might_use(text):
+    syntax = Syntax(text)
+    if not Screen(syntax).might_use:
         return Ported(text)
-    module = Module(text)
+    module = Module(text, syntax=syntax)
     ignores = Ignores(text)
     rewrites: list[Rewrite] = []
     reported: list[Reported] = []

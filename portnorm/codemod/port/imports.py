@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import libcst as cst
+from libcst.metadata import ImportAssignment
 
 from portnorm.codemod.edits import Edit
 from portnorm.codemod.port.rewrite import Rewrite
@@ -49,11 +50,19 @@ def imports_to_remove(module: Module, rewrites: Sequence[Rewrite]) -> Iterator[E
         statement = assignment.node
         if not isinstance(statement, (cst.Import, cst.ImportFrom)):
             continue
-        references = [id(_first(access.node)) for access in assignment.references]
-        if references and all(reference in gone for reference in references):
+        references = {id(_first(access.node)) for access in assignment.references}
+        # The tree lacks functions that do not matter here; they may use the import, too.
+        if references and references <= gone and _count(module, assignment) == len(references):
             unused.setdefault(id(statement), (statement, set()))[1].add(assignment.name)
     for statement, names in unused.values():
         yield from _without(module, statement, names)
+
+
+def _count(module: Module, assignment: ImportAssignment) -> int:
+    """Count where the first name of an import is read, in all of the module and any scope."""
+    if module.syntax.tree is None:
+        return len({id(_first(access.node)) for access in assignment.references})
+    return module.syntax.count_of_name(assignment.name.partition(".")[0])
 
 
 def _without(

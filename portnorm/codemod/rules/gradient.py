@@ -23,6 +23,8 @@ _TAKES_GRADIENTS = {
 _NAMES = {
     f"{module}.{name}" for module, names in _TAKES_GRADIENTS.items() for name in names.split()
 }
+WORDS = frozenset(word for names in _TAKES_GRADIENTS.values() for word in names.split())
+"""Functions that have one of them are looked at, too."""
 
 
 def _find(view: View) -> Iterator[Found]:

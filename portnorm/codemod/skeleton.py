@@ -1,0 +1,127 @@
+"""The part of a module that matters, with every line where it was.
+
+LibCST takes about a second for a module of a thousand lines. Few functions of a module name what
+we look for, so the others are cut down to `def name(): pass` before it reads the text. What is left
+is bound and resolved as in the whole module: a function binds names for itself alone, unless it
+says `global` or `nonlocal`, and then it stays.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from portnorm.codemod.edits import line_starts
+from portnorm.codemod.screen import NAMES, Syntax
+
+_ALWAYS = NAMES | {"portnorm", "global", "nonlocal"}
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+_OPERATOR = "L2Normalize"
+
+
+def skeleton(syntax: Syntax, keep: Collection[str] = ()) -> str:
+    r"""Return the text with those functions and classes cut that do not matter.
+
+    A text that Python's own parser does not take is returned as it is.
+
+    Args:
+        syntax: of a module.
+        keep: words that matter besides the names of the two functions.
+
+    >>> text = "def f(x):\n    y = x\n    return y\ndef g(x):\n    normalize(x)\n"
+    >>> skeleton(Syntax(text))
+    'def f(): pass\n\n\ndef g(x):\n    normalize(x)\n'
+    """
+    text, tree = syntax.text, syntax.tree
+    if tree is None:
+        return text
+    starts = line_starts(text)
+    lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    words = _words(syntax, tree, lines, {*_ALWAYS, *keep})
+    for cut in _cuts(tree.body, _lines_with(words, text, starts)):
+        _make(cut, lines)
+    return "".join(lines)
+
+
+def _words(syntax: Syntax, tree: ast.Module, lines: list[str], words: set[str]) -> set[str]:
+    """Add what imports call the words, and what L2Normalize operators are assigned to."""
+    found = set(words)
+    for node in syntax.imports:
+        for alias in node.names:
+            if alias.asname and not words.isdisjoint(alias.name.split(".")):
+                found.add(alias.asname)
+    operators = found - words | {_OPERATOR}
+    if _OPERATOR in syntax.text:
+        for assign in syntax.all_of(ast.Assign):
+            names = {_name(target, assign in tree.body) for target in assign.targets} - {""}
+            value = "".join(lines[assign.lineno - 1 : assign.end_lineno]) if names else ""
+            if any(operator in value for operator in operators):
+                found |= names
+    return found
+
+
+def _name(target: ast.expr, in_module: bool) -> str:
+    """Return what other functions may know a value by."""
+    if isinstance(target, ast.Attribute):
+        return target.attr
+    return target.id if isinstance(target, ast.Name) and in_module else ""
+
+
+def _lines_with(words: set[str], text: str, starts: list[int]) -> list[int]:
+    """Return the numbers of the lines, from 1, on which one of the words is."""
+    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(words)))})\b")
+    return [bisect_right(starts, match.start()) for match in pattern.finditer(text)]
+
+
+class _Cut(NamedTuple):
+    """Lines to be replaced by one; what is in them begins at the column, or they stay."""
+
+    first: int
+    last: int
+    column: int
+    text: str
+
+
+def _cuts(statements: list[ast.stmt], matter: list[int]) -> Iterator[_Cut]:
+    """Yield the functions and classes without any of the lines that matter, or their bodies."""
+    for statement in statements:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            keyword = "class" if isinstance(statement, ast.ClassDef) else "def"
+            header = f"{keyword} {statement.name}{'' if keyword == 'class' else '()'}: pass"
+            whole = _cut([statement], header)
+            body = _cut(statement.body, "pass")
+            cut = next((cut for cut in (whole, body) if _is_free(cut, matter)), None)
+            if cut is not None:
+                yield cut
+                continue
+        for block in _BLOCKS:
+            yield from _cuts(getattr(statement, block, []), matter)
+
+
+def _cut(statements: list[ast.stmt], text: str) -> _Cut:
+    first = statements[0]
+    # The column of a decorator is that of its name; the definition below it begins where it does.
+    line = min(node.lineno for node in [*getattr(first, "decorator_list", []), first])
+    return _Cut(line, statements[-1].end_lineno or line, first.col_offset, text)
+
+
+def _is_free(cut: _Cut, matter: list[int]) -> bool:
+    return bisect_left(matter, cut.first) == bisect_right(matter, cut.last)
+
+
+def _make(cut: _Cut, lines: list[str]) -> None:
+    """Replace the lines, unless something else stands before what is in them, such as a header."""
+    line = lines[cut.first - 1]
+    indent = line[: len(line) - len(line.lstrip(" \t\f"))]
+    if cut.column != len(indent):
+        return
+    lines[cut.first - 1] = f"{indent}{cut.text}{_line_end(line)}"
+    for number in range(cut.first, cut.last):
+        lines[number] = _line_end(lines[number])
+
+
+def _line_end(line: str) -> str:
+    return line[len(line.rstrip("\r\n")) :]
