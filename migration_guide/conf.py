@@ -21,13 +21,16 @@ html_show_copyright = False
 exclude_patterns = ["data"]
 
 _LINK = re.compile(r"\]\(([\w./-]+\.md)\)")
+_INDEXES = {root_doc: "", "reference/codes": "../checks/"}
+"""Pages whose links make the tree, and how the links begin that do."""
 
 
 def _append_toctree(app: Any, name: str, source: list[str]) -> None:
     """Make the order of README's links that of the site; on a repository page they suffice."""
-    if name != root_doc:
+    if name not in _INDEXES:
         return
-    pages = "\n".join(dict.fromkeys(_LINK.findall(source[0])))
+    links = dict.fromkeys(_LINK.findall(source[0]))
+    pages = "\n".join(link for link in links if link.startswith(_INDEXES[name]))
     source[0] += f"\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n"
 
 

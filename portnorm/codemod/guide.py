@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.resources
+from collections.abc import Sequence
 from pathlib import Path
 
 from portnorm.codemod.codes import CODES
@@ -34,11 +35,21 @@ def page(name: str) -> str:
     wanted = name.rpartition(".")[2].lower()
     if wanted not in files:
         names = [*CODES, "normalize", "L2Normalize"]
-        close = difflib.get_close_matches(wanted, [known.lower() for known in names], cutoff=0.5)
-        listed = " or ".join(known for known in names if known.lower() in close)
-        hint = f"close is {listed}" if listed else "`portnorm explain` lists them"
+        hint = _hint(wanted, names)
         raise UnknownPageError(f"expected a code or the name of a function, found {name}; {hint}")
     return _read(files[wanted])
+
+
+def _hint(wanted: str, names: Sequence[str]) -> str:
+    """Name those that begin so, or nearly so, or else those that are spelled alike."""
+    lower = [name.lower() for name in names]
+    for beginning in (wanted, wanted[:-1]):
+        close = [name for name in lower if beginning and name.startswith(beginning)]
+        if close:
+            break
+    close = close or difflib.get_close_matches(wanted, lower)
+    listed = " or ".join(name for name in names if name.lower() in close)
+    return f"close is {listed}" if listed else "`portnorm explain` lists them"
 
 
 def _read(file: str) -> str:

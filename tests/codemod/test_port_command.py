@@ -11,8 +11,10 @@ import pytest
 
 from portnorm import cli
 
-MODULE = b"import torch.nn.functional as F\r\ny = F.normalize(x)  # \xe9\r\nz = F.normalize(x, out=y)\r\n"
-SOURCE = b"# coding: latin-1\r\n" + MODULE
+SOURCE = (
+    b"# coding: latin-1\r\nimport torch.nn.functional as F\r\n"
+    b"y = F.normalize(x)  # \xe9\r\nz = F.normalize(x, out=y)\r\n"
+)
 PORTED = SOURCE.replace(b"F.normalize(x)", b"portnorm.mindspore.normalize(x)").replace(
     b"import torch", b"import portnorm.mindspore\r\nimport torch"
 )

@@ -272,7 +272,10 @@ def _cell(text: str, number: int, start: int, end: int) -> Cell:
     if not spans:
         return Cell(number, start, raw, (), '["', '", "', '"]')
     opening, closing = text[start : spans[0][0] + 1], text[spans[-1][1] - 1 : end]
-    return Cell(number, start, raw, tuple(lines), opening, f'",{opening[1:]}', closing)
+    separator = f'",{opening[1:]}'
+    if len(spans) > 1:
+        separator = text[spans[0][1] - 1 : spans[1][0] + 1]
+    return Cell(number, start, raw, tuple(lines), opening, separator, closing)
 
 
 def _unquoted(raw: str) -> str:

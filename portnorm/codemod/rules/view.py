@@ -103,6 +103,8 @@ class View:
     def calls_of(self, names: Iterable[str]) -> Iterator[tuple[cst.Call, str]]:
         """Yield the calls of functions, for each with what it is called in full."""
         wanted = frozenset(names)
+        if not any(name.partition(".")[0] in self.module.text for name in wanted):
+            return
         last = {name.rpartition(".")[2] for name in wanted}
         last |= {new for new, old in self._renamed if old in last}
         for call in self._found.calls:

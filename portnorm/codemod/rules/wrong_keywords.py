@@ -29,8 +29,7 @@ def _wrong(view: View, site: Site, names: tuple[str, ...], takes: str) -> Iterat
     wrong = [name for name in names if name in site.keywords]
     if wrong:
         listed = " and ".join(f"{name}=" for name in wrong)
-        fix = None if view.is_given_a_tensor(site) else _renamed(view, site, wrong)
-        yield Found(site.call, f"{listed}: {takes}", fix)
+        yield Found(site.call, f"{listed}: {takes}", _renamed(view, site, wrong))
 
 
 def _renamed(view: View, site: Site, wrong: list[str]) -> Fix | None:
@@ -40,6 +39,8 @@ def _renamed(view: View, site: Site, wrong: list[str]) -> Fix | None:
     (old,), new = wrong, _SAME[wrong[0]]
     known = {*(_TORCH if new == "dim" else _MINDSPORE), *(() if site.native else ("parity",))}
     if new in site.keywords or site.keywords.keys() - known - {old}:
+        return None
+    if new == "axis" and view.is_given_a_tensor(site):
         return None
     if any(arg.star for arg in site.call.args) or _by_position(site) > _place(new):
         return None

@@ -129,6 +129,7 @@ def watch(hosts: Iterable[str] | None = None, *, into: Watch | None = None) -> I
         NothingToWatchError: hosts is None, and neither framework is imported.
         ImportError: a framework is not installed.
 
+    >>> __name__ = "script"  # calls of portnorm itself are not those of a script
     >>> import torch, torch.nn.functional as F
     >>> with watch() as log:
     ...     y = F.normalize(torch.tensor([[3.0, 4.0], [0.0, 1e-3]]))
