@@ -17,6 +17,7 @@ from portnorm.compare import rules, watch
 from portnorm.compare.watching import NothingToWatchError, log, records
 from portnorm.compare.watching.porting import port
 from portnorm.compare.watching.records import Call, Norms, Record
+from tests.imports.blocked import run_python
 
 torch = pytest.importorskip("torch", reason="watches torch")
 
@@ -607,3 +608,38 @@ def test_what_is_to_be_watched_is_checked(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_classes_of_rules_are_counted() -> None:
     assert tuple(Record(Call("", 0, NAME, "float32", 1, 2.0, 0, 0.0), None).counts) == rules.CLASSES
+
+
+# --- tensors that processes share -----------------------------------------------------------------
+
+SHARED = """
+import torch, torch.nn.functional as F
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+from portnorm.compare import watch
+
+dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+mesh = init_device_mesh("cpu", (1,))
+x = torch.arange(12.0).reshape(4, 3)
+for placement in (Replicate(), Shard(0), Shard(1)):
+    shared = distribute_tensor(x, mesh, [placement])
+    with watch() as found:
+        y = F.normalize(shared)
+    (record,) = found.records
+    same = torch.equal(y.full_tensor(), F.normalize(x))
+    print(type(y).__name__, record.shapes, record.vectors, record.unread, same)
+dist.destroy_process_group()
+"""
+
+
+@pytest.mark.skipif(
+    not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
+    reason="this torch has no gloo",
+)
+def test_of_a_dtensor_the_whole_vectors_of_this_process_are_seen() -> None:
+    assert run_python(SHARED).splitlines() == [
+        "DTensor {(4, 3): 1} 4 0 True",
+        "DTensor {(4, 3): 1} 4 0 True",
+        "DTensor {(4, 3): 1} 0 1 True",
+    ]
