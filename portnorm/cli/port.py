@@ -67,7 +67,7 @@ def _port(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         told = sys.stderr  # what is on stdout can be applied
     print(_report(arguments, findings, [result for _, result in ported], len(changed)), file=told)
-    if any(outcome.unreadable or outcome.failure for outcome in outcomes):
+    if any(outcome.failure for outcome in outcomes):
         return BAD_INPUT
     return DIFFER if changed or findings else DONE
 
@@ -136,10 +136,12 @@ def _report(
         "files": files,
         "left": len(findings),
         "ignored": sum(result.ignored for result in results),
+        "untouched": sum(result.untouched for result in results),
     }
     done = "rewritten" if arguments.write else "to rewrite"
     summary = (
         f"{counted(rewritten, 'place')} {done} in {counted(files, 'file')}, "
-        f"{len(findings)} left to people, {counts['ignored']} ignored"
+        f"{len(findings)} left to people, {counts['ignored']} ignored, "
+        f"{counted(counts['untouched'], 'other call')} untouched"
     )
     return report(arguments.format, findings, summary, {"counts": counts})

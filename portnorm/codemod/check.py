@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import libcst as cst
@@ -10,7 +10,7 @@ import libcst as cst
 from portnorm.codemod.codes import CODES
 from portnorm.codemod.edits import Fix, apply, combine
 from portnorm.codemod.files import SourceFile
-from portnorm.codemod.findings import Finding, Ignores, chosen
+from portnorm.codemod.findings import Finding, Ignores, chosen, not_python, skipped
 from portnorm.codemod.resolve import Module, Unresolved
 from portnorm.codemod.rules import RULES, Found, View
 from portnorm.codemod.rules.gradient import WORDS
@@ -74,11 +74,11 @@ def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Check
     """
     syntax = Syntax(source.text)
     if not Screen(syntax).might_use and "portnorm" not in source.text:
-        return Checked(tuple(_skipped(source, codes)))
+        return Checked(tuple(_with(codes, skipped(source))))
     try:
         looked = _look(syntax, codes)
     except cst.ParserSyntaxError as error:
-        return Checked(tuple(_not_python(source, error, codes)))
+        return Checked(tuple(_with(codes, [not_python(source, error)])))
     if not fix or not looked.fixes:
         return _report(source, looked, codes)
     text, fixed, looked = _mend(source.text, looked, codes)
@@ -135,7 +135,7 @@ def _mend(text: str, looked: _Looked, codes: frozenset[str]) -> tuple[str, int, 
 
 
 def _report(source: SourceFile, looked: _Looked, codes: frozenset[str]) -> Checked:
-    findings = [*_skipped(source, codes), *_findings(source, looked, codes)]
+    findings = [*_with(codes, skipped(source)), *_findings(source, looked, codes)]
     findings.sort(key=lambda finding: (finding.cell, finding.line, finding.column))
     return Checked(tuple(findings), looked.calls, len(looked.unresolved))
 
@@ -165,19 +165,5 @@ def _moved(fix: Fix, lines: int) -> Fix:
     return replace(fix, edits=tuple(edits))
 
 
-def _skipped(source: SourceFile, codes: frozenset[str]) -> Iterator[Finding]:
-    for cell, reason in source.skipped:
-        if "PN002" in codes:
-            message = f"this cell was not looked at: it {reason}"
-            yield Finding(source.path, 1, 1, "PN002", message, cell=cell)
-
-
-def _not_python(
-    source: SourceFile, error: cst.ParserSyntaxError, codes: frozenset[str]
-) -> Iterator[Finding]:
-    if "PN001" in codes:
-        cell, line = source.place(error.raw_line)
-        what = error.message.partition(": expected")[0]
-        yield Finding(
-            source.path, line, error.raw_column + 1, "PN001", f"no Python: {what}", cell=cell
-        )
+def _with(codes: frozenset[str], findings: Iterable[Finding]) -> Iterator[Finding]:
+    return (finding for finding in findings if finding.code in codes)

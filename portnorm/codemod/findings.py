@@ -9,9 +9,12 @@ import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from portnorm.codemod.edits import Edit, Fix, line_starts
+import libcst as cst
 
-__all__ = ["Edit", "Finding", "Fix", "Ignores", "chosen"]
+from portnorm.codemod.edits import Edit, Fix, line_starts
+from portnorm.codemod.files import SourceFile
+
+__all__ = ["Edit", "Finding", "Fix", "Ignores", "chosen", "not_python", "skipped"]
 
 _COMMENT = re.compile(r"#\s*portnorm:\s*ignore(?:\[([\w\s,]*)\]|(?![\w\[-]))")
 
@@ -39,6 +42,20 @@ class Finding:
     fix: Fix | None = None
     end_line: int = 0
     cell: int = 0
+
+
+def not_python(source: SourceFile, error: cst.ParserSyntaxError) -> Finding:
+    """Report where the parser stops in a file."""
+    cell, line = source.place(error.raw_line)
+    message = "no Python: the parser stops in this line"
+    return Finding(source.path, line, error.raw_column + 1, "PN001", message, cell=cell)
+
+
+def skipped(source: SourceFile) -> Iterator[Finding]:
+    """Report the cells of a notebook that are not looked at."""
+    for cell, reason in source.skipped:
+        message = f"this cell was not looked at: it {reason}"
+        yield Finding(source.path, 1, 1, "PN002", message, cell=cell)
 
 
 def chosen(code: str, prefixes: Iterable[str]) -> bool:

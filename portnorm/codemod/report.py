@@ -14,8 +14,6 @@ from portnorm.codemod.codes import CODES
 from portnorm.codemod.findings import Edit, Finding, Fix
 from portnorm.text import one_line, printable
 
-FORMATS = ("text", "json", "sarif", "github")
-
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _HOME = "https://pypi.org/project/portnorm/"
 
@@ -28,7 +26,7 @@ def report(
     """Return the findings in one of the formats, without a line end.
 
     Args:
-        form: one of `FORMATS`.
+        form: "text", "json", "sarif" or "github".
         findings: in the order in which to show them.
         summary: a last line for people.
         more: members to add to the JSON object.

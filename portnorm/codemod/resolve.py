@@ -143,6 +143,7 @@ class Module:
         tree: its syntax tree with them; bodies of functions that name neither are cut to `pass`.
         uses: where it names one of the two.
         unresolved: where it may name one.
+        others: how many calls there are of other functions of these names.
 
     Args:
         text: of the module.
@@ -172,12 +173,16 @@ class Module:
         self._positions: Mapping[cst.CSTNode, CodeRange] = found[PositionProvider]
         self.uses: list[Use] = []
         self.unresolved: list[Unresolved] = []
+        self.others = 0
         names = NAMES | {a.name for a in self.imports() if _imported(a) in NAMES}
         self._stars = nodes.stars
         contexts = found[ExpressionContextProvider]
         for node in nodes.names:
             if last_name(node) in names and contexts.get(node) is ExpressionContext.LOAD:
+                before = len(self.uses) + len(self.unresolved)
                 self._look_at(node)
+                if before == len(self.uses) + len(self.unresolved):
+                    self.others += self._called(node) is not None
         for call in nodes.getattrs:
             self._look_at_getattr(call)
         self.uses.sort(key=lambda use: (use.line, use.column))

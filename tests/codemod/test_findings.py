@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portnorm.cli.sources import FORMATS
 from portnorm.codemod.edits import (
     Edit,
     Fix,
@@ -19,7 +20,7 @@ from portnorm.codemod.edits import (
     combine,
 )
 from portnorm.codemod.findings import Finding, Ignores, comments
-from portnorm.codemod.report import FORMATS, report
+from portnorm.codemod.report import report
 
 # --- comments -------------------------------------------------------------------------------------
 

@@ -85,6 +85,27 @@ def test_an_import_goes_only_if_the_edit_left_it_unused() -> None:
     )
 
 
+def test_an_unused_import_of_a_function_goes_but_not_the_last_statement_of_a_block() -> None:
+    text = "def f(x):\n    {}import torch.nn.functional as F{}\n    return F.normalize(x)\n"
+    ported = port_source(text.format("", ""), to="mindspore").text
+    assert ported.startswith("import portnorm.mindspore\ndef f(x):\n    return portnorm.")
+    ported = port_source(text.format("# a\n    ", "  # b"), to="mindspore").text
+    assert "def f(x):\n    # a\n    # b\n    return portnorm." in ported
+    text = "def f(x):\n    if x:\n        import torch.nn.functional as F\n    F.normalize(x)\n"
+    assert "import torch" in port_source(text, to="mindspore").text
+
+
+def test_other_calls_of_these_names_are_counted() -> None:
+    text = (
+        "from torchvision.transforms.functional import normalize\n"
+        "import torch.nn.functional as F\nfrom mindspore import ops\n"
+        "F.normalize(normalize(x).normalize())\nops.L2Normalize()\nsorted(x, key=normalize)\n"
+    )
+    ported = port_source(text, to="mindspore")
+    assert (ported.rewritten, ported.untouched) == (1, 3)
+    assert port_source("import torch\nx.normalize()\n", to="mindspore").untouched == 1
+
+
 def test_the_comment_of_an_import_that_goes_is_kept() -> None:
     text = "# above\nimport torch.nn.functional as F  # beside\ny = F.normalize(x)\n"
     ported = port_source(text, to="mindspore").text

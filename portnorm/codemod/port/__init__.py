@@ -55,12 +55,14 @@ class Ported:
         rewritten: how many places name the adapter now.
         reported: what was left to people.
         ignored: how many places a comment silenced.
+        untouched: how many other calls there are of these names, such as torchvision's normalize.
     """
 
     text: str
     rewritten: int = 0
     reported: tuple[Reported, ...] = ()
     ignored: int = 0
+    untouched: int = 0
 
 
 def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool = False) -> Ported:
@@ -82,15 +84,18 @@ def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool
     y = portnorm.mindspore.normalize(x)
     """
     syntax = Syntax(text)
-    if not Screen(syntax).might_use:
-        return Ported(text)
+    screen = Screen(syntax)
+    if not screen.might_use:
+        return Ported(text, untouched=screen.calls)
     module = Module(text, syntax=syntax)
     ignores = Ignores(text)
     rewrites: list[Rewrite] = []
     reported: list[Reported] = []
     ignored = 0
+    untouched = module.others
     for use in module.uses:
         if FRAMEWORKS[use.function] != _FROM[to]:
+            untouched += use.call is not None
             continue
         outcome = _outcome(module, use, to, style, unsafe)
         (line, column), (end_line, _) = module.span(use.call or use.node)
@@ -105,8 +110,8 @@ def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool
             ignored += 1
         else:
             reported.append(report)
-    edits = [*_edits(module, rewrites)]
-    return Ported(apply(text, edits), len(rewrites), tuple(sorted(reported)), ignored)
+    new = apply(text, [*_edits(module, rewrites)])
+    return Ported(new, len(rewrites), tuple(sorted(reported)), ignored, untouched)
 
 
 def _outcome(module: Module, use: Use, to: Target, style: Style, unsafe: bool) -> Rewrite | Refused:

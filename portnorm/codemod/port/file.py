@@ -5,12 +5,12 @@ from __future__ import annotations
 import ast
 import importlib.util
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import libcst as cst
 
 from portnorm.codemod.files import SourceFile, UnreadableError
-from portnorm.codemod.findings import Finding
+from portnorm.codemod.findings import Finding, not_python, skipped
 from portnorm.codemod.port import Ported, Style, Target, port_source
 
 
@@ -23,6 +23,7 @@ class PortedFile:
         new: its text after the port; the old one if nothing is to be done.
         rewritten: the number of places that were rewritten.
         ignored: the number of places that comments silenced.
+        untouched: the number of other calls of the same names.
         findings: what is left to people.
     """
 
@@ -30,35 +31,31 @@ class PortedFile:
     new: str
     rewritten: int
     ignored: int
+    untouched: int
     findings: tuple[Finding, ...]
 
 
 def port_file(source: SourceFile, *, to: Target, style: Style, unsafe: bool) -> PortedFile:
-    """Port a file; if a check of the result fails, leave it as it is and say so.
-
-    Raises:
-        UnreadableError: it is not Python.
-    """
+    """Port a file; if it is not Python or a check of the result fails, leave it and say so."""
     try:
         ported = port_source(source.text, to=to, style=style, unsafe=unsafe)
     except cst.ParserSyntaxError as error:
-        raise UnreadableError(f"cannot be parsed: line {error.raw_line}") from error
+        return PortedFile(source.text, source.text, 0, 0, 0, (not_python(source, error),))
     findings = [
         _finding(source, reported.line, reported.column, reported.code, reported.message)
         for reported in ported.reported
     ]
-    skipped = [
-        Finding(source.path, 1, 1, "PN002", f"the cell {cell.reason}", cell=cell.cell)
-        for cell in source.skipped
-    ]
     wrong = _what_is_wrong(source, ported, to=to, style=style, unsafe=unsafe)
     if wrong:
         failed = Finding(source.path, 1, 1, "PN209", f"the file is left as it is: {wrong}")
-        return PortedFile(
-            source.text, source.text, 0, ported.ignored, (failed, *findings, *skipped)
-        )
+        findings, ported = [failed, *findings], replace(ported, text=source.text, rewritten=0)
     return PortedFile(
-        source.text, ported.text, ported.rewritten, ported.ignored, (*findings, *skipped)
+        source.text,
+        ported.text,
+        ported.rewritten,
+        ported.ignored,
+        ported.untouched,
+        (*findings, *skipped(source)),
     )
 
 

@@ -71,10 +71,8 @@ def _without(
     line = module.parent(statement)
     if not isinstance(line, cst.SimpleStatementLine) or len(line.body) > 1:
         return
-    if not isinstance(module.parent(line), cst.Module) or isinstance(
-        statement.names, cst.ImportStar
-    ):
-        return  # in a function or a try, what is left may be empty, or may mean something
+    if isinstance(statement.names, cst.ImportStar) or not _may_go(module, line):
+        return
     if _is_exported(module, names):
         return
     aliases = list(statement.names)
@@ -94,15 +92,28 @@ def _without(
             yield Edit(start, end, "")
 
 
+def _may_go(module: Module, line: cst.SimpleStatementLine) -> bool:
+    """Whether the block around an import stays a block without it, and tests nothing with it."""
+    block = module.parent(line)
+    if isinstance(block, cst.Module):
+        return True
+    return (
+        isinstance(block, cst.IndentedBlock)
+        and isinstance(module.parent(block), cst.FunctionDef)
+        and len(block.body) > 1
+    )
+
+
 def _whole_line(module: Module, line: cst.SimpleStatementLine) -> Edit:
     start, end = module.span(line)
+    margin = start[0], 1
     comment = line.trailing_whitespace.comment
     if comment is not None:
         spaces = len(line.trailing_whitespace.whitespace.value)
         return Edit(start, (end[0], end[1] + spaces), "")
     if len(module.text.splitlines()) <= end[0] and not module.tree.has_trailing_newline:
-        return Edit(start, end, "")
-    return Edit(start, (end[0] + 1, 1), "")
+        return Edit(margin, end, "")
+    return Edit(margin, (end[0] + 1, 1), "")
 
 
 def _bound(alias: cst.ImportAlias) -> str:
