@@ -15,9 +15,7 @@ gradients and cotangents are contiguous.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 import mindspore
@@ -25,6 +23,7 @@ import numpy as np
 from mindspore import Tensor, ops
 from mindspore.common._grad_function import _Function
 
+from portnorm import _mindspore_graphs as graphs
 from portnorm.errors import StrictParityError
 from portnorm.reference import MindSporeReference, TorchReference
 from portnorm.semantics import NormalizeArguments, Shape
@@ -154,25 +153,11 @@ def check_shape(shape: Shape | None) -> None:
 
 def refuse_export() -> None:
     """Refuse to be written to a file: what is called back lives in this process alone."""
-    if is_exported():
+    if graphs.is_exported():
         raise StrictParityError(
             "parity='strict' cannot be exported: its arithmetic is not in the graph. Export "
             "with parity='semantic'."
         )
-
-
-def is_exported() -> bool:
-    """Return whether the graph that is being compiled goes to a file."""
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        if frame.f_code.co_name == "export" and _is_of_mindspore(frame):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def _is_of_mindspore(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "mindspore"
 
 
 def _one_nan(value: float) -> float:

@@ -25,6 +25,7 @@ import mindspore
 from mindspore import Tensor, nn, ops
 from mindspore.ops._primitive_cache import _get_cache_prim
 
+from portnorm import _mindspore_graphs as graphs
 from portnorm import _mindspore_strict as strict
 from portnorm import observe, semantics
 from portnorm.errors import (
@@ -290,6 +291,21 @@ def _plan_normalize(
     parity: Parity | None,
     compiling: bool,
 ) -> Plan:
+    if not compiling:
+        return _normalize_plan(dtype, shape, p, dim, eps, parity, compiling)
+    with graphs.compilation():
+        return _normalize_plan(dtype, shape, p, dim, eps, parity, compiling)
+
+
+def _normalize_plan(
+    dtype: Any,
+    shape: semantics.Shape,
+    p: Any,
+    dim: Any,
+    eps: Any,
+    parity: Parity | None,
+    compiling: bool,
+) -> Plan:
     level = resolve_parity(parity)
     if level == "strict":
         strict.check_shape(shape)
@@ -310,6 +326,20 @@ def _plan_normalize(
 
 @ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
 def _plan_l2_normalize(
+    dtype: Any,
+    shape: semantics.Shape,
+    axis: Any,
+    epsilon: Any,
+    parity: Parity | None,
+    compiling: bool,
+) -> Plan:
+    if not compiling:
+        return _l2_normalize_plan(dtype, shape, axis, epsilon, parity, compiling)
+    with graphs.compilation():
+        return _l2_normalize_plan(dtype, shape, axis, epsilon, parity, compiling)
+
+
+def _l2_normalize_plan(
     dtype: Any,
     shape: semantics.Shape,
     axis: Any,
@@ -391,7 +421,7 @@ def _semantic_or_large_plan(given: tuple[Any, ...], compiling: bool) -> Plan:
         return _semantic_plan(*given)
     if not compiling:
         return "large", bits
-    if strict.is_exported() or _graph_leaves_the_process():
+    if graphs.is_exported() or _graph_leaves_the_process():
         return _semantic_plan(*given)
     return "operator", *strict.operation(bits, given[2], False)
 

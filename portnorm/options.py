@@ -6,13 +6,16 @@ thread or asyncio task, and by no other. Standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal
+from weakref import ReferenceType, ref
 
 from portnorm.reference import (
     MindSporeReference,
@@ -64,6 +67,12 @@ class Options:
 
 _current: ContextVar[Options | None] = ContextVar("portnorm_options", default=None)
 
+_last_set: dict[int, tuple[ReferenceType[threading.Thread], Options | None]] = {}
+"""What each thread set last, for compilers, which ask in threads of their own."""
+
+followers: list[Callable[[], None]] = []
+"""Called after each change, in the thread that made it."""
+
 
 def get_options() -> Options:
     """Return the options in force in this thread or task.
@@ -90,7 +99,8 @@ class set_options:
 
     The setting belongs to the thread or asyncio task that makes it. A new thread starts from
     the environment; ``contextvars.copy_context().run`` carries the options of one thread into
-    another. Compiled graphs keep the options that were in force when they were compiled.
+    another. On MindSpore, graphs are compiled again after a change; those of torch keep the options
+    that were in force when they were compiled.
 
     Args:
         parity: ``"native"``, ``"semantic"`` or ``"strict"``.
@@ -127,7 +137,7 @@ class set_options:
         if reference is not None:
             changes |= _by_option(reference if isinstance(reference, Iterable) else [reference])
         self._previous = _current.get()
-        _current.set(replace(get_options(), **changes))
+        _set(replace(get_options(), **changes))
 
     def __enter__(self) -> None:
         return None
@@ -138,7 +148,35 @@ class set_options:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _current.set(self._previous)
+        _set(self._previous)
+
+
+def _set(options: Options | None) -> None:
+    _current.set(options)
+    _last_set[threading.get_ident()] = ref(threading.current_thread()), options
+    for follow in followers:
+        follow()
+
+
+def options_of_thread(ident: int) -> Options:
+    """Return what a thread set last, by the number that `threading.get_ident` gives it."""
+    options = None
+    if ident in _last_set:
+        found, options = _last_set[ident]
+        thread = found()
+        if thread is None or not thread.is_alive():  # its number may have gone to another one
+            options = None
+    return options or _options_of_environment()
+
+
+@contextlib.contextmanager
+def in_force(options: Options) -> Iterator[None]:
+    """Use options for what runs inside, without telling anybody of a change."""
+    token = _current.set(options)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def resolve_parity(parity: Parity | None) -> Parity:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import threading
+import weakref
+
 import numpy as np
 import pytest
 
@@ -14,6 +19,8 @@ from mindspore_host import array
 import portnorm
 import portnorm.mindspore as adapted
 from portnorm import PortnormError
+from portnorm import _mindspore_graphs as graphs
+from portnorm.options import options_of_thread
 
 pytestmark = pytest.mark.usefixtures("synchronous")
 
@@ -49,19 +56,127 @@ def level_followed(call, values):
     return followed
 
 
-def test_a_jitted_function_keeps_the_level_it_was_compiled_with(values):
-    """MindSpore has no key of a graph to which an option could be added."""
-    assert level_followed(mindspore.jit(left_open), values) == [True, False, True]
+WAYS = {
+    "jit": mindspore.jit,
+    "bytecode": functools.partial(mindspore.jit, capture_mode="bytecode"),
+    "cell": lambda function: mindspore.jit(Called(function)),
+}
+
+
+class Called(nn.Cell):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def construct(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_changed_option_recompiles_a_jitted_function(values, way):
+    assert level_followed(WAYS[way](left_open), values) == [True, True, True]
 
 
 @pytest.mark.usefixtures("graph_mode")
-def test_a_cell_in_graph_mode_keeps_the_level_it_was_compiled_with(values):
-    assert level_followed(adapted.Normalize(), values) == [True, False, True]
+def test_a_changed_option_recompiles_a_cell_in_graph_mode(values):
+    assert level_followed(adapted.Normalize(), values) == [True, True, True]
+    assert level_followed(Called(adapted.Normalize()), values) == [True, True, True]
 
 
-def test_a_function_jitted_from_bytecode_follows_the_option(values):
-    compiled = mindspore.jit(left_open, capture_mode="bytecode")
-    assert level_followed(compiled, values) == [True, True, True]
+def branches(x):
+    """The compiler looks at branches in threads of its own."""
+    if x[0, 0] > x[1, 1]:
+        return adapted.normalize(x)
+    return adapted.normalize(x)
+
+
+def loop(x):
+    i = Tensor(0)
+    while i < 1:
+        x = adapted.normalize(x)
+        i = i + 1
+    return x
+
+
+@pytest.mark.parametrize("function", [branches, loop])
+def test_options_reach_what_the_compiler_looks_at_in_its_own_threads(values, function):
+    with portnorm.set_options(parity="strict"):
+        result = array(mindspore.jit(function)(Tensor(values)))
+    assert (result == array(adapted.normalize(Tensor(values), parity="strict"))).all()
+    assert level_followed(mindspore.jit(function), values) == [True, True, True]
+
+
+def one_element(x):
+    return adapted.l2_normalize(x, 1)
+
+
+def gradients_of(way):
+    """Return the gradient of a compiled function, or a compiled gradient."""
+    if way == "gradient of jit":
+        return mindspore.grad(mindspore.jit(one_element))
+    if way == "jit of gradient":
+        return mindspore.jit(mindspore.grad(one_element))
+    return mindspore.grad(Called(one_element))
+
+
+@pytest.mark.parametrize("way", ["gradient of jit", "jit of gradient", "graph mode"])
+def test_a_changed_option_changes_the_gradient(request, way):
+    x, expected = Tensor(np.float32([[2]])), {}
+    for level in LEVELS:
+        with portnorm.set_options(parity=level):
+            expected[level] = array(mindspore.grad(one_element)(x))
+    assert expected["semantic"] != expected["strict"]  # MindSpore's own is not 0
+    if way == "graph mode":
+        request.getfixturevalue("graph_mode")
+    call = gradients_of(way)
+    for level in LEVELS:
+        with portnorm.set_options(parity=level):
+            assert array(call(x)) == expected[level]
+
+
+def test_a_reference_that_changes_recompiles(values):
+    compiled, x = mindspore.jit(functools.partial(given, parity="strict")), Tensor(values)
+    for capability in ("avx512", "default", "avx512"):
+        with portnorm.set_options(reference=portnorm.TorchReference(capability=capability)):
+            assert (array(compiled(x)) == array(given(x, "strict"))).all()
+
+
+def test_graphs_of_options_that_come_back_are_found_again(values):
+    calls = []
+
+    @mindspore.ops.constexpr(reuse_result=False)
+    def compiled_again():
+        calls.append(portnorm.get_options().parity)
+        return 0
+
+    def function(x):
+        return adapted.normalize(x) + compiled_again()
+
+    assert level_followed(mindspore.jit(function), values) == [True, True, True]
+    assert len(calls) == 2
+
+
+def test_a_function_that_is_gone_is_forgotten(values):
+    compiled = mindspore.jit(left_open)
+    compiled(Tensor(values))
+    remembered = weakref.ref(compiled)
+    assert compiled in graphs._functions
+    del compiled
+    gc.collect()
+    assert remembered() is None
+
+
+def test_options_of_a_thread_that_has_ended_are_nobodys():
+    def set_and_end():
+        portnorm.set_options(parity="strict")
+        idents.append(threading.get_ident())
+        assert options_of_thread(idents[0]).parity == "strict"
+
+    idents = []
+    thread = threading.Thread(target=set_and_end)
+    thread.start()
+    thread.join()
+    assert options_of_thread(idents[0]) == portnorm.Options()
 
 
 @pytest.mark.parametrize("way", [{}, {"capture_mode": "bytecode"}], ids=str)
