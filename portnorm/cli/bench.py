@@ -21,8 +21,9 @@ def add_parser(commands: Commands) -> None:
         "bench",
         help="time portnorm against the installed frameworks",
         description="Time portnorm against torch and MindSpore, whichever is installed: each pair "
-        "of calls in turns, medians of several rounds. Takes less than a minute, and once, when "
-        "the kernels have to be compiled, a few more.",
+        "of calls in turns, medians of several rounds. Takes less than a minute, and "
+        "names what that leaves no time for; the first run also compiles kernels, for a minute or "
+        "two.",
         epilog="A ratio below 1 means that portnorm is faster. Exit codes: 0 there are results, "
         "2 no framework, or bad usage.",
     )
@@ -75,10 +76,7 @@ def _timed(arguments: argparse.Namespace, started: float) -> Report:
 
 
 def _say_compiling() -> None:
-    say(
-        "kernels are compiled first: up to 20 s for each dtype, once on this machine; "
-        "this is not counted"
-    )
+    say("kernels are compiled, once on this machine: a minute or two in all, which do not count")
 
 
 def _print(report: Report, *, as_json: bool) -> None:
