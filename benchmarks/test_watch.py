@@ -5,6 +5,7 @@ pytest benchmarks/test_watch.py
 
 from __future__ import annotations
 
+import math
 import resource
 import statistics
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 import portnorm
 from portnorm.compare import watch
+from portnorm.compare.bench import Pair
 
 torch = pytest.importorskip("torch")
 
@@ -70,7 +72,7 @@ def test_fifty_steps_of_the_example(against: Any, example: Any, parity: Any) -> 
         with watch(["torch"]):
             train()
 
-    against(f"watch arcface, 50 steps, {parity}", 1.1, watched, train)
+    against(f"watch arcface, 50 steps, {parity}", 1.1, Pair(watched, train))
 
 
 def test_steps_of_a_head_of_common_size(against: Any, example: Any) -> None:
@@ -88,4 +90,5 @@ def test_steps_of_a_head_of_common_size(against: Any, example: Any) -> None:
         with watch(["torch"]):
             train()
 
-    against("watch arcface, (256, 512) and (512, 10000)", 1.1, watched, train)
+    pair = Pair(watched, train)
+    against("watch arcface, (256, 512) and (512, 10000)", 1.1, pair, limit=math.inf)

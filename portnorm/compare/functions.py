@@ -8,7 +8,7 @@ it as it would walk the array itself.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
@@ -22,8 +22,10 @@ Array = NDArray[Any]
 
 QUADRATIC = "its own takes n * n steps for a vector of n elements"
 
+NAMES = {"torch": "torch", "mindspore": "MindSpore"}
+"""The frameworks, as their makers write them."""
+
 _VECTORS = 1
-_FRAMEWORKS = {"torch": "torch", "mindspore": "MindSpore"}
 
 
 class NoFrameworkError(PortnormError):
@@ -76,15 +78,19 @@ class Frameworks:
     why_not: dict[str, str]
 
 
-def frameworks() -> Frameworks:
-    """Import both frameworks, as far as they are installed.
+def frameworks(modules: Sequence[str] = tuple(NAMES)) -> Frameworks:
+    """Import these frameworks, as far as they are installed.
+
+    Args:
+        modules: "torch", "mindspore".
 
     Raises:
-        NoFrameworkError: neither is.
+        NoFrameworkError: none of them is.
     """
     versions: dict[str, str] = {}
     why_not: dict[str, str] = {}
-    for module, name in _FRAMEWORKS.items():
+    for module in modules:
+        name = NAMES[module]
         try:
             versions[module] = str(importlib.import_module(module).__version__)
         except ModuleNotFoundError as error:
@@ -93,10 +99,9 @@ def frameworks() -> Frameworks:
         except (ImportError, OSError) as error:
             why_not[module] = f"{name} cannot be imported: {error}"
     if not versions:
-        raise NoFrameworkError(
-            f"{why_not['torch']} and {why_not['mindspore']}; one of them is needed: "
-            "pip install 'portnorm[torch]' or pip install 'portnorm[mindspore]'"
-        )
+        needed = "; one of them is needed" if len(modules) > 1 else ""
+        install = " or ".join(f"pip install 'portnorm[{module}]'" for module in modules)
+        raise NoFrameworkError(f"{' and '.join(why_not.values())}{needed}: {install}")
     return Frameworks(versions, why_not)
 
 
@@ -216,7 +221,7 @@ def _bits_of(module: str, parity: Parity) -> str:
 
 
 def _name(found: Frameworks, module: str) -> str:
-    return f"{_FRAMEWORKS[module]} {found.versions[module]}"
+    return f"{NAMES[module]} {found.versions[module]}"
 
 
 # --- torch ----------------------------------------------------------------------------------------
