@@ -149,6 +149,7 @@ class Module:
         text: of the module.
         keep: words whose functions are kept in the tree, too.
         syntax: of the text, if it is known already.
+        values: whether the tree needs what is assigned to other names in functions.
 
     Raises:
         libcst.ParserSyntaxError: the text is not Python.
@@ -158,12 +159,18 @@ class Module:
     [('torch.nn.functional.normalize', 2, 5)]
     """
 
-    def __init__(self, text: str, keep: Collection[str] = (), syntax: Syntax | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        keep: Collection[str] = (),
+        syntax: Syntax | None = None,
+        values: bool = True,
+    ) -> None:
         self.text = text
         self.syntax = syntax or Syntax(text)
         with without_collection():
             # The tree is new and this wrapper's alone.
-            tree = cst.parse_module(skeleton(self.syntax, keep))
+            tree = cst.parse_module(skeleton(self.syntax, keep, values))
             self.wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)
             found: Mapping[Any, Any] = self.wrapper.resolve_many(_PROVIDERS)
             nodes = _Nodes(tree)

@@ -121,12 +121,12 @@ class Screen:
 
     Attributes:
         might_use: whether one of the two functions may be named.
+        modules: names that may stand for a module of a framework, or something of it.
         calls: how many calls there are of what has the last name of one of them.
     """
 
     def __init__(self, syntax: Syntax) -> None:
-        self._modules: set[str] = set()
-        """Names that may stand for a module of a framework."""
+        self.modules: set[str] = set()
         self._functions = set(NAMES)
         """Names that may stand for a function."""
         self._star = False
@@ -144,7 +144,7 @@ class Screen:
             if full.partition(".")[0] not in _ROOTS:
                 continue
             bound = alias.name if module else full.partition(".")[0]
-            self._modules.add(alias.asname or bound)
+            self.modules.add(alias.asname or bound)
             if alias.name in NAMES and alias.asname:
                 self._functions.add(alias.asname)
 
@@ -153,14 +153,14 @@ class Screen:
         assigned = [(t, node.value) for node in syntax.all_of(ast.Assign) for t in node.targets]
         assigned += [(n.target, n.value) for n in syntax.all_of(ast.AnnAssign) if n.value]
         for target, value in sorted(assigned, key=lambda one: one[0].lineno):
-            if isinstance(target, ast.Name) and _first(value) in self._modules:
-                self._modules.add(target.id)
+            if isinstance(target, ast.Name) and _first(value) in self.modules:
+                self.modules.add(target.id)
 
     def _names_one(self, syntax: Syntax) -> bool:
-        if not self._modules and not self._star:
+        if not self.modules and not self._star:
             return False
-        firsts = self._modules | (UNBOUND if self._star else frozenset())
-        bare = self._functions if self._star else self._functions & self._modules
+        firsts = self.modules | (UNBOUND if self._star else frozenset())
+        bare = self._functions if self._star else self._functions & self.modules
         return (
             any(n.attr in NAMES and _first(n) in firsts for n in syntax.all_of(ast.Attribute))
             or any(n.id in bare for n in syntax.all_of(ast.Name))

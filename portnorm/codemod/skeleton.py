@@ -3,26 +3,39 @@
 LibCST takes about a second for a module of a thousand lines. Few functions of a module name what
 we look for, so the others are cut down to `def name(): pass` before it reads the text. What is left
 is bound and resolved as in the whole module: a function binds names for itself alone, unless it
-says `global` or `nonlocal`, and then it stays.
+says `global` or `nonlocal`, and then it stays. Where nobody asks what else is assigned in a
+function that stays, its statements are cut, too, but for those that bind a name of an import.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from portnorm.codemod.edits import line_starts
-from portnorm.codemod.screen import NAMES, Syntax
+from portnorm.codemod.screen import NAMES, Screen, Syntax
 
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _ALWAYS = NAMES | {"portnorm", "global", "nonlocal"}
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 _OPERATOR = "L2Normalize"
+_BINDERS: tuple[tuple[type[Any], str], ...] = (
+    (ast.FunctionDef, "name"),
+    (ast.AsyncFunctionDef, "name"),
+    (ast.ClassDef, "name"),
+    (ast.ExceptHandler, "name"),
+    (ast.MatchAs, "name"),
+    (ast.MatchStar, "name"),
+    (ast.MatchMapping, "rest"),
+)
 
 
-def skeleton(syntax: Syntax, keep: Collection[str] = ()) -> str:
+def skeleton(syntax: Syntax, keep: Collection[str] = (), values: bool = True) -> str:
     r"""Return the text with those functions and classes cut that do not matter.
 
     A text that Python's own parser does not take is returned as it is.
@@ -30,6 +43,7 @@ def skeleton(syntax: Syntax, keep: Collection[str] = ()) -> str:
     Args:
         syntax: of a module.
         keep: words that matter besides the names of the two functions.
+        values: whether it matters what is assigned in the functions that stay.
 
     >>> text = "def f(x):\n    y = x\n    return y\ndef g(x):\n    normalize(x)\n"
     >>> skeleton(Syntax(text))
@@ -41,7 +55,10 @@ def skeleton(syntax: Syntax, keep: Collection[str] = ()) -> str:
     starts = line_starts(text)
     lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
     words = _words(syntax, tree, lines, {*_ALWAYS, *keep})
-    for cut in _cuts(tree.body, _lines_with(words, text, starts)):
+    matter = _lines_with(words, text, starts)
+    if not values:
+        matter = sorted([*matter, *_lines_that_bind(syntax)])
+    for cut in _cuts(tree.body, matter, values):
         _make(cut, lines)
     return "".join(lines)
 
@@ -76,6 +93,21 @@ def _lines_with(words: set[str], text: str, starts: list[int]) -> list[int]:
     return [bisect_right(starts, match.start()) for match in pattern.finditer(text)]
 
 
+def _lines_that_bind(syntax: Syntax) -> Iterator[int]:
+    """Yield where names of imports are bound, and of what is assigned from one."""
+    for node in syntax.imports:
+        yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    names = {(a.asname or a.name).partition(".")[0] for n in syntax.imports for a in n.names}
+    names |= Screen(syntax).modules
+    for name in syntax.all_of(ast.Name):
+        if name.id in names and not isinstance(name.ctx, ast.Load):
+            yield name.lineno
+    for kind, attribute in _BINDERS:
+        for binder in syntax.all_of(kind):
+            if getattr(binder, attribute) in names:
+                yield binder.lineno
+
+
 class _Cut(NamedTuple):
     """Lines to be replaced by one; what is in them begins at the column, or they stay."""
 
@@ -85,10 +117,10 @@ class _Cut(NamedTuple):
     text: str
 
 
-def _cuts(statements: list[ast.stmt], matter: list[int]) -> Iterator[_Cut]:
+def _cuts(statements: list[ast.stmt], matter: list[int], values: bool) -> Iterator[_Cut]:
     """Yield the functions and classes without any of the lines that matter, or their bodies."""
     for statement in statements:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(statement, _DEFINITIONS):
             keyword = "class" if isinstance(statement, ast.ClassDef) else "def"
             header = f"{keyword} {statement.name}{'' if keyword == 'class' else '()'}: pass"
             whole = _cut([statement], header)
@@ -97,8 +129,33 @@ def _cuts(statements: list[ast.stmt], matter: list[int]) -> Iterator[_Cut]:
             if cut is not None:
                 yield cut
                 continue
-        for block in _BLOCKS:
-            yield from _cuts(getattr(statement, block, []), matter)
+        for block in _blocks(statement):
+            if values or not isinstance(statement, _FUNCTIONS):
+                yield from _cuts(block, matter, values)
+            else:
+                yield from _cuts_in_function(block, matter)
+
+
+def _cuts_in_function(statements: list[ast.stmt], matter: list[int]) -> Iterator[_Cut]:
+    """Yield the runs of statements without any of the lines that matter."""
+
+    def may_go(statement: ast.stmt) -> bool:
+        return isinstance(statement, ast.stmt) and _is_free(_cut([statement], ""), matter)
+
+    for free, run in itertools.groupby(statements, may_go):
+        if free:
+            yield _cut([*run], "pass")
+            continue
+        for statement in run:
+            if isinstance(statement, ast.ClassDef):
+                yield from _cuts(statement.body, matter, False)
+            else:
+                for block in _blocks(statement):
+                    yield from _cuts_in_function(block, matter)
+
+
+def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
+    return [getattr(statement, block, []) for block in _BLOCKS]
 
 
 def _cut(statements: list[ast.stmt], text: str) -> _Cut:

@@ -31,7 +31,7 @@ def test_rules_find_the_same_in_the_part_that_matters(
         assert "gradient" not in skeleton(Syntax(text))
         in_part = checked(text, code, fix=True)
         with monkeypatch.context() as patch:
-            patch.setattr(resolve, "skeleton", lambda syntax, keep: syntax.text)
+            patch.setattr(resolve, "skeleton", lambda syntax, keep, values: syntax.text)
             assert checked(text, code, fix=True) == in_part
 
 

@@ -1,22 +1,27 @@
-"""Port the files of installed packages without running or changing them, and count.
+"""Port and check the files of installed packages without running or changing them, and count.
 
     python -m tests.codemod.wild FOLDER...
 
-Every file is ported to both frameworks and in both styles. `port_file` itself checks that what
-comes out parses, that its imports exist, and that a second run changes nothing; here, that whatever
-lies outside of the edits is the same: a line that names no function and no import is never lost.
+Every file is ported to both frameworks and in both styles, and checked. `port_file` itself checks
+that what comes out parses, that its imports exist, and that a second run changes nothing; here,
+that whatever lies outside of the edits is the same: a line that names no function and no import is
+never lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import itertools
 import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from portnorm.codemod.files import UnreadableError, read
+from portnorm.codemod.check import DEFAULT, check, selected
+from portnorm.codemod.files import SourceFile, UnreadableError, read
 from portnorm.codemod.port.file import port_file
 from portnorm.codemod.screen import might_contain, might_use
 
@@ -35,40 +40,69 @@ def lost(old: str, new: str) -> list[str]:
     ]
 
 
+class Figures:
+    """What was counted, and the processor's time."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.seconds: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def timed(self, what: str) -> Iterator[None]:
+        start = time.process_time()
+        yield
+        self.seconds[what] += time.process_time() - start
+
+    def readable(self, path: Path) -> SourceFile | None:
+        """Search a file for words, and read it if they are there."""
+        with self.timed("search"):
+            found = might_contain(path.read_bytes())
+        self.counts["left by the search"] += found
+        if not found:
+            return None
+        try:
+            return read(str(path))
+        except UnreadableError:
+            self.counts["unreadable"] += 1
+            return None
+
+    def port(self, source: SourceFile) -> None:
+        for to, style in itertools.product(("mindspore", "torch"), ("adapter", "inline")):
+            with self.timed("port"):
+                result = port_file(source, to=to, style=style, unsafe=False)
+            self.counts[f"rewritten, {style}, to {to}"] += result.rewritten
+            if style == "adapter":
+                self.counts[f"untouched, to {to}"] += result.untouched
+            codes = (f"reported, {style}, {finding.code}" for finding in result.findings)
+            self.counts.update(codes)
+            for line in lost(result.old, result.new):
+                self.counts["lost lines"] += 1
+                print(f"{source.path}: {line}")
+
+    def check(self, source: SourceFile) -> None:
+        with self.timed("check"):
+            found = check(source, selected(DEFAULT, ()))
+        self.counts["calls looked at"] += found.calls
+        for finding in found.findings:
+            self.counts[f"found, {finding.code}"] += 1
+            print(f"{source.path}:{finding.line}: {finding.code} {finding.message}")
+
+
 def main(folders: list[str]) -> int:
     """Print the figures; return 1 if a file lost something or failed a check."""
-    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.py"))]
-    counts: Counter[str] = Counter(files=len(files))
-    codes: Counter[str] = Counter()
-    start = time.process_time()
-    worth = [path for path in files if might_contain(path.read_bytes())]
-    searched = time.process_time() - start
-    start = time.process_time()
-    for path in worth:
-        try:
-            source = read(str(path))
-        except UnreadableError:
-            counts["unreadable"] += 1
-            continue
-        counts["named"] += might_use(source.text)
-        for to in ("mindspore", "torch"):
-            for style in ("adapter", "inline"):
-                result = port_file(source, to=to, style=style, unsafe=False)
-                counts[f"rewritten, {style}, to {to}"] += result.rewritten
-                if style == "adapter":
-                    codes.update(finding.code for finding in result.findings)
-                for line in lost(result.old, result.new):
-                    counts["lost lines"] += 1
-                    print(f"{path}: {line}")
-    ported = time.process_time() - start
-    counts["text search leaves"] = len(worth)
-    for name, number in counts.items():
+    figures, files = Figures(), [p for f in folders for p in sorted(Path(f).rglob("*.py"))]
+    for source in filter(None, map(figures.readable, files)):
+        figures.counts["left by the syntax tree"] += might_use(source.text)
+        figures.port(source)
+        figures.check(source)
+    left = figures.counts["left by the search"]
+    for name, number in [("files", len(files)), *sorted(figures.counts.items())]:
         print(f"{name:<32}{number:>8}")
-    for code, number in sorted(codes.items()):
-        print(f"reported, adapter, {code:<13}{number:>8}")
-    print(f"text search: {len(files) / searched:.0f} files a second of one core")
-    print(f"the rest, four times: {4 * len(worth) / ported:.1f} files a second of one core")
-    return int(bool(counts["lost lines"] or codes["PN209"]))
+    print(f"search: {len(files) / figures.seconds['search']:.0f} files a second of one core")
+    for what, runs in (("port", 4), ("check", 1)):
+        rate = runs * left / figures.seconds[what]
+        print(f"{what}, of what is left: {rate:.1f} files a second of one core")
+    return int(bool(figures.counts["lost lines"] or figures.counts["reported, adapter, PN209"]))
 
 
 if __name__ == "__main__":

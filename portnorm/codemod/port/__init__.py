@@ -87,7 +87,7 @@ def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool
     screen = Screen(syntax)
     if not screen.might_use:
         return Ported(text, untouched=screen.calls)
-    module = Module(text, syntax=syntax)
+    module = Module(text, syntax=syntax, values=False)
     ignores = Ignores(text)
     rewrites: list[Rewrite] = []
     reported: list[Reported] = []
