@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import random
@@ -26,6 +27,15 @@ needs_torch = pytest.mark.skipif(
 needs_mindspore = pytest.mark.skipif(
     importlib.util.find_spec("mindspore") is None, reason="MindSpore is not installed"
 )
+
+
+def pytest_collection_finish() -> None:
+    """Keep half a million objects of tests and frameworks out of MindSpore's garbage collections.
+
+    It makes one for each graph, and each would take a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
