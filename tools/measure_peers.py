@@ -16,10 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from importlib import import_module, metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,8 +115,9 @@ def _load_mindnlp() -> Functions:
     from mindtorch.nn.functional import normalize
 
     def gradient(function: Callable[[Any], Any], a: Array) -> Array:
-        with_gradient = value_and_grad(lambda x: function(x).sum(), 0, attach_grads=False)
-        return with_gradient(mindtorch.tensor(a))[1].numpy()
+        x = mindtorch.nn.Parameter(mindtorch.tensor(a))
+        _, (found,) = value_and_grad(lambda: function(x).sum(), (x,), attach_grads=False)()
+        return found.asnumpy()
 
     return Functions(mindtorch.tensor, normalize, lambda x: x.numpy(), gradient, TORCH_NAMES)
 
@@ -165,32 +166,43 @@ def _load_unit_normalization() -> Functions:
     return _torch(lambda x, **options: UnitNormalization(**options)(x), {"dim": "axis"})
 
 
+def _ivy(
+    normalize: Callable[..., Any],
+    tensor: Callable[[Any], Any],
+    native: Callable[[Any], Any],
+    arguments: Mapping[str, str],
+) -> Functions:
+    """Ivy's tensors hold torch's: ``tensor`` makes one of a native one, ``native`` takes it out."""
+    from torch import from_numpy
+
+    host = _torch(normalize, arguments)
+
+    def gradient(function: Callable[[Any], Any], a: Array) -> Array:
+        return host.gradient(lambda x: native(function(tensor(x))), a)
+
+    return host._replace(
+        tensor=lambda a: tensor(from_numpy(a)),
+        array=lambda x: np.array(native(x).detach()),
+        gradient=gradient,
+    )
+
+
 def _load_ivy_frontend() -> Functions:
     import ivy
 
     ivy.set_backend("torch")
-    import ivy.functional.frontends.torch as frontend
+    from ivy.functional.frontends.torch import Tensor
+    from ivy.functional.frontends.torch.nn.functional import normalize
 
-    def native(x: Any) -> Any:
-        return x.ivy_array.data
-
-    def normalize(x: Any, **options: Any) -> Any:
-        if "out" in options:
-            options["out"] = frontend.Tensor(options["out"])
-        return native(frontend.nn.functional.normalize(frontend.Tensor(x), **options))
-
-    return _torch(normalize, TORCH_NAMES)
+    return _ivy(normalize, Tensor, lambda x: x.ivy_array.data, TORCH_NAMES)
 
 
 def _load_lp_normalize() -> Functions:
     import ivy
 
     ivy.set_backend("torch")
-
-    def normalize(x: Any, **options: Any) -> Any:
-        return ivy.to_native(ivy.lp_normalize(x, **options))
-
-    return _torch(normalize, {"p": "p", "dim": "axis", "out": "out"})
+    names = {"p": "p", "dim": "axis", "out": "out"}
+    return _ivy(ivy.lp_normalize, ivy.array, ivy.to_native, names)
 
 
 def _load_tensorlayerx_on_torch() -> Functions:
@@ -377,7 +389,8 @@ def _namespaces() -> dict[str, dict[str, object]]:
     """Return what is callable in each module of the frameworks, and all that is in its classes."""
     found: dict[str, dict[str, object]] = {}
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in FRAMEWORKS or module is None:
+        # A peer may put in the table of modules what is no module.
+        if name.partition(".")[0] not in FRAMEWORKS or not isinstance(module, ModuleType):
             continue
         found[name] = {key: value for key, value in vars(module).items() if callable(value)}
         for key, value in found[name].items():
@@ -402,23 +415,19 @@ def _patched(before: Mapping[str, Mapping[str, object]]) -> dict[str, int]:
 
 
 def _settings() -> dict[str, str]:
-    """Return what is set for the whole process, by name."""
-    settings = dict(os.environ)
-    settings["sys.meta_path"] = ", ".join(type(finder).__name__ for finder in sys.meta_path)
-    settings["warning filters"] = str(len(warnings.filters))
-    if torch := sys.modules.get("torch"):
-        settings["torch's default dtype"] = str(torch.get_default_dtype())
-    if mindspore := sys.modules.get("mindspore"):
+    """Return what is set for the whole process, by name; a path counts as a value like any."""
+    settings = {key: "a path" if "/" in value else value for key, value in os.environ.items()}
+    settings |= {f"finder {type(finder).__name__}": "added" for finder in sys.meta_path}
+    torch, mindspore = (sys.modules.get(name) for name in BOTH)
+    if hasattr(torch, "get_default_dtype"):
+        settings["torch.get_default_dtype()"] = str(torch.get_default_dtype())
+    if mindspore:
         settings["MindSpore's mode"] = str(mindspore.get_context("mode"))
     return settings
 
 
 def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    return {
-        name: value
-        for name, value in after.items()
-        if before.get(name) != value and (name in before or name in os.environ)
-    }
+    return {name: value for name, value in after.items() if before.get(name) != value}
 
 
 def _who_is_torch() -> str:
@@ -443,7 +452,9 @@ def changes(peer: Peer) -> dict[str, Any]:
         "patched": _patched(namespaces),
         "settings": _difference(settings, _settings()),
         "torch is": _who_is_torch(),
-        "files": sorted(str(path.relative_to(Path.cwd())) for path in Path.cwd().rglob("*.*")),
+        "files": sorted(
+            str(path.relative_to(Path.cwd())) for path in Path.cwd().rglob("*") if path.is_file()
+        ),
     }
 
 
@@ -511,8 +522,8 @@ def main() -> None:
     known = json.loads(DATA.read_text(encoding="utf-8")) if DATA.exists() else {}
     for name, _, python in (given.partition("=") for given in arguments.peers):
         known[name] = measure(python, name)
-    ordered = {name: known[name] for name in PEERS if name in known}
-    write_text(DATA, json.dumps(ordered, indent=1) + "\n")
+        ordered = {name: known[name] for name in PEERS if name in known}
+        write_text(DATA, json.dumps(ordered, indent=1) + "\n")
 
 
 if __name__ == "__main__":
