@@ -18,6 +18,7 @@ from typing import Any
 
 import mapping_tables
 import numpy as np
+import peer_tables
 import reference_tables
 from atomic import write_text
 from numpy.typing import NDArray
@@ -99,6 +100,7 @@ def _bits(call: Callable[[], object]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     **{table.__name__: table for table in (what_goes_wrong, signatures, certified, promised)},
     **mapping_tables.TABLES,
+    **peer_tables.TABLES,
     **reference_tables.TABLES,
 }
 

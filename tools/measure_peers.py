@@ -3,7 +3,10 @@
     python tools/measure_peers.py NAME=PYTHON...
 
 Each peer is measured in processes of its own, with the interpreter of an environment that has it;
-``migration_guide/data/peers.json`` keeps what they gave. The names are those in ``PEERS``.
+``migration_guide/data/peers.json`` keeps what they gave. The names are those in ``PEERS``. The
+environments hold what PyPI has, in the versions that the data file names. Where a peer pins a
+requirement that Python 3.11 or the frameworks cannot go with, it is installed without its
+requirements, and what it imports is added by hand.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +32,7 @@ ROOT = Path(__file__).parent.parent
 DATA = ROOT / "migration_guide" / "data" / "peers.json"
 FRAMEWORKS = ("torch", "mindspore", "numpy")
 MARK = "MEASURED "
+LATE = {"torch": "torch._dynamo"}
 NO_ARGUMENT = "no such argument"
 Array = NDArray[Any]
 
@@ -53,7 +57,7 @@ class Peer(NamedTuple):
     """
 
     title: str
-    package: str
+    packages: tuple[str, ...]
     module: str
     hosts: tuple[str, ...]
     load: Callable[[], Functions] | None
@@ -218,87 +222,93 @@ def _load_tensorlayerx_on_mindspore() -> Functions:
 
 
 BOTH = ("torch", "mindspore")
+KERAS_ON_TORCH = {"KERAS_BACKEND": "torch"}
 PEERS = {
-    "torch": Peer("torch.nn.functional.normalize", "torch", "torch", (), _load_torch),
-    "mindspore": Peer("mindspore.ops.L2Normalize", "mindspore", "mindspore", (), _load_l2normalize),
+    "torch": Peer("`torch.nn.functional.normalize`", BOTH[:1], "torch", (), _load_torch),
+    "mindspore": Peer("`mindspore.ops.L2Normalize`", BOTH[1:], "mindspore", (), _load_l2normalize),
     "portnorm": Peer(
-        "portnorm.mindspore.normalize", "portnorm", "portnorm.mindspore", BOTH, _load_portnorm
+        "`portnorm.mindspore.normalize`",
+        ("portnorm", "mindspore"),
+        "portnorm.mindspore",
+        BOTH,
+        _load_portnorm,
     ),
     "mint": Peer(
-        "mindspore.mint.nn.functional.normalize", "mindspore", "mindspore.mint", BOTH, _load_mint
+        "`mindspore.mint.nn.functional.normalize`", BOTH[1:], "mindspore.mint", BOTH, _load_mint
     ),
     "mindnlp": Peer(
-        "MindNLP: mindtorch.nn.functional.normalize",
-        "mindnlp",
+        "MindNLP: `mindtorch.nn.functional.normalize`",
+        ("mindnlp", "mindspore"),
         "mindtorch",
-        ("mindspore",),
+        BOTH[1:],
         _load_mindnlp,
     ),
     "mindtorch": Peer(
-        "MindTorch: mindtorch.torch.nn.functional.normalize",
-        "mindtorch",
+        "MindTorch: `mindtorch.torch.nn.functional.normalize`",
+        ("mindtorch", "mindspore"),
         "mindtorch",
         BOTH,
         _load_mindtorch,
     ),
     "msadapter": Peer(
-        "MSAdapter: msadapter.pytorch.nn.functional.normalize",
-        "msadapter",
+        "MSAdapter: `msadapter.pytorch.nn.functional.normalize`",
+        ("msadapter", "mindspore"),
         "msadapter",
         BOTH,
         _load_msadapter,
     ),
     "torch-ms-adapter": Peer(
-        "torch_ms_adapter.nn.functional.normalize",
-        "torch-ms-adapter",
+        "`torch_ms_adapter.nn.functional.normalize`",
+        ("torch-ms-adapter", "mindspore"),
         "torch_ms_adapter",
         BOTH,
         _load_torch_ms_adapter,
     ),
     "mindconverter": Peer(
-        "MindConverter: what it writes for F.normalize",
-        "mindconverter",
+        "MindConverter: what it writes for `F.normalize`",
+        ("mindconverter", "mindspore"),
         "mindconverter",
         BOTH,
         _load_mindconverter,
     ),
     "keras": Peer(
-        "keras.ops.normalize on torch",
-        "keras",
-        "keras",
-        BOTH,
-        _load_keras,
-        {"KERAS_BACKEND": "torch"},
+        "`keras.ops.normalize`", ("keras", "torch"), "keras", BOTH, _load_keras, KERAS_ON_TORCH
     ),
     "unit-normalization": Peer(
-        "keras.layers.UnitNormalization on torch",
-        "keras",
+        "`keras.layers.UnitNormalization`",
+        ("keras", "torch"),
         "keras",
         BOTH,
         _load_unit_normalization,
-        {"KERAS_BACKEND": "torch"},
+        KERAS_ON_TORCH,
     ),
     "ivy-frontend": Peer(
-        "Ivy's torch frontend: normalize, on torch", "ivy", "ivy", BOTH, _load_ivy_frontend
+        "Ivy's frontend: `torch.nn.functional.normalize`",
+        ("ivy", "torch"),
+        "ivy",
+        BOTH,
+        _load_ivy_frontend,
     ),
-    "lp-normalize": Peer("ivy.lp_normalize on torch", "ivy", "ivy", BOTH, _load_lp_normalize),
+    "lp-normalize": Peer("`ivy.lp_normalize`", ("ivy", "torch"), "ivy", BOTH, _load_lp_normalize),
     "tensorlayerx-torch": Peer(
-        "tensorlayerx.l2_normalize on torch",
+        "`tensorlayerx.l2_normalize`",
+        ("tensorlayerx", "torch"),
         "tensorlayerx",
-        "tensorlayerx",
-        ("torch",),
+        BOTH,
         _load_tensorlayerx_on_torch,
         {"TL_BACKEND": "torch"},
     ),
     "tensorlayerx-mindspore": Peer(
-        "tensorlayerx.l2_normalize on MindSpore",
+        "`tensorlayerx.l2_normalize`",
+        ("tensorlayerx", "mindspore"),
         "tensorlayerx",
-        "tensorlayerx",
-        ("mindspore",),
+        BOTH[1:],
         _load_tensorlayerx_on_mindspore,
         {"TL_BACKEND": "mindspore"},
     ),
-    "troubleshooter": Peer("TroubleShooter", "troubleshooter", "troubleshooter", BOTH, None),
+    "troubleshooter": Peer(
+        "TroubleShooter", ("troubleshooter", *BOTH), "troubleshooter", BOTH, None
+    ),
 }
 
 ONE_TWO_THREE = (1.0, 2.0, 3.0)
@@ -399,10 +409,14 @@ def _namespaces() -> dict[str, dict[str, object]]:
     return found
 
 
-def _patched(before: Mapping[str, Mapping[str, object]]) -> dict[str, int]:
+def _patched(
+    before: Mapping[str, Mapping[str, object]], replaced_modules: Sequence[str]
+) -> dict[str, int]:
     """Count what is replaced in each namespace, and what is added to a class."""
     counts = {}
     for owner, now in _namespaces().items():
+        if any(f"{owner}.".startswith(f"{module}.") for module in replaced_modules):
+            continue
         known = before.get(owner, now)
         # A module gains names when its submodules are imported; a class does not.
         is_class = owner not in sys.modules
@@ -418,10 +432,7 @@ def _settings() -> dict[str, str]:
     """Return what is set for the whole process, by name; a path counts as a value like any."""
     settings = {key: "a path" if "/" in value else value for key, value in os.environ.items()}
     settings |= {f"finder {type(finder).__name__}": "added" for finder in sys.meta_path}
-    torch, mindspore = (sys.modules.get(name) for name in BOTH)
-    if hasattr(torch, "get_default_dtype"):
-        settings["torch.get_default_dtype()"] = str(torch.get_default_dtype())
-    if mindspore:
+    if mindspore := sys.modules.get("mindspore"):
         settings["MindSpore's mode"] = str(mindspore.get_context("mode"))
     return settings
 
@@ -439,29 +450,34 @@ def _who_is_torch() -> str:
 
 
 def changes(peer: Peer) -> dict[str, Any]:
-    """Import the peer after its frameworks; return the seconds, and what is changed by it."""
+    """Import the peer after its frameworks; return the seconds, and what is changed by it.
+
+    What the frameworks change when parts of them are loaded late is none of the peer's doing, and
+    caches are no change.
+    """
     for host in peer.hosts:
         import_module(host)
+        import_module(LATE.get(host, host))
     modules, namespaces, settings = dict(sys.modules), _namespaces(), _settings()
     start = time.perf_counter()
     import_module(peer.module)
     seconds = time.perf_counter() - start
+    replaced = sorted(name for name, m in modules.items() if sys.modules.get(name) is not m)
+    files = (path.relative_to(Path.cwd()) for path in Path.cwd().rglob("*") if path.is_file())
     return {
         "seconds": round(seconds, 1),
-        "replaced modules": sorted(n for n, m in modules.items() if sys.modules.get(n) is not m),
-        "patched": _patched(namespaces),
+        "replaced modules": replaced,
+        "patched": _patched(namespaces, replaced),
         "settings": _difference(settings, _settings()),
         "torch is": _who_is_torch(),
-        "files": sorted(
-            str(path.relative_to(Path.cwd())) for path in Path.cwd().rglob("*") if path.is_file()
-        ),
+        "files": sorted(str(path) for path in files if path.parts[0] != ".cache"),
     }
 
 
 def versions(peer: Peer) -> dict[str, str]:
     """Return the versions of the peer, of the frameworks and of Python."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in (peer.package, *FRAMEWORKS):
+    for package in (*peer.packages, "numpy"):
         try:
             found[package] = metadata.version(package).partition("+")[0]
         except metadata.PackageNotFoundError:
@@ -500,8 +516,8 @@ def run(python: str, task: str, name: str) -> dict[str, Any]:
 
 def measure(python: str, name: str) -> dict[str, Any]:
     """Return all that the data file keeps about a peer."""
-    title = {"title": PEERS[name].title}
-    return title | {task: run(python, task, name) for task in ("versions", "changes", "answers")}
+    peer = {"title": PEERS[name].title, "module": PEERS[name].module}
+    return peer | {task: run(python, task, name) for task in ("versions", "changes", "answers")}
 
 
 def main() -> None:
