@@ -94,8 +94,9 @@ def versions_of(peer: dict[str, Any]) -> str:
 
 def _changed(changes: dict[str, Any]) -> str:
     """Say it in one cell: modules, attributes, settings and files, or nothing."""
-    parts = [f"replaces the module `{name}`" for name in changes["replaced modules"]]
-    parts += [f"{n} attributes of `{owner}`" for owner, n in changes["patched"].items()]
+    replaced = ", ".join(f"`{name}`" for name in changes["replaced modules"])
+    parts = [f"replaces {replaced} in `sys.modules`"] if replaced else []
+    parts += [f"attributes of `{owner}`: {n}" for owner, n in changes["patched"].items()]
     parts += [_set(name, value) for name, value in changes["settings"].items()]
     parts += [f"writes `{file}`" for file in changes["files"]]
     return "; ".join(parts) or "nothing found"
