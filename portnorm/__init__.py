@@ -11,6 +11,7 @@ Where to find what:
     portnorm.torch, portnorm.mindspore   the adapters; each needs its own framework only
     portnorm.semantics                   the two functions as data: defaults, domains, error texts
     portnorm.options                     the parity level, references, and what happens for other p
+    portnorm.observe                     who is told of the calls of the adapters
     portnorm.reference                   builds of the frameworks, and the rules of their arithmetic
     portnorm.errors                      errors and warnings
     portnorm.compare                     measures where the two functions differ on given data

@@ -9,7 +9,8 @@ import sys
 import warnings
 from types import FrameType
 
-_LIBRARIES = frozenset({"portnorm", "torch", "mindspore"})
+LIBRARIES = frozenset({"portnorm", "torch", "mindspore"})
+"""Packages whose lines no user has written."""
 
 
 class PortnormError(Exception):
@@ -43,11 +44,11 @@ def warn_at_user_line(message: str, category: type[PortnormWarning]) -> None:
     """
     level = 1
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_library(frame):
+    while frame is not None and _package_of(frame) in LIBRARIES:
         level += 1
         frame = frame.f_back
     warnings.warn(message, category, stacklevel=level + 1)
 
 
-def _is_library(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in _LIBRARIES
+def _package_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -26,7 +26,7 @@ from mindspore import Tensor, nn, ops
 from mindspore.ops._primitive_cache import _get_cache_prim
 
 from portnorm import _mindspore_strict as strict
-from portnorm import semantics
+from portnorm import observe, semantics
 from portnorm.errors import (
     NativeParityError,
     PortnormError,
@@ -132,6 +132,8 @@ def normalize(
         p = _item(p, "p", _compiling())
     if isinstance(eps, Tensor):
         eps = _item(eps, "eps", _compiling())
+    if _observed():
+        _tell("portnorm.mindspore.normalize", input, p, dim, eps)
     plan = _plan_normalize(input.dtype, input.shape, p, dim, eps, parity, _compiling())
     if out is not None:
         _check_out(input, out, _compiling())
@@ -176,6 +178,8 @@ def l2_normalize(
     """
     if not isinstance(x, Tensor):
         _raise_no_l2_tensor(x)
+    if _observed():
+        _tell("portnorm.mindspore.l2_normalize", x, 2.0, axis, epsilon)
     return _divide(x, _plan_l2_normalize(x.dtype, x.shape, axis, epsilon, parity, _compiling()))
 
 
@@ -242,22 +246,38 @@ class L2Normalize(nn.Cell):  # type: ignore[misc]
 # --- plans: Python, run once per call or once per compilation -----------------------------------
 
 
-class _Compiling(ops.PrimitiveWithInfer):  # type: ignore[misc]
-    """Called in PyNative it is False; inferred by the graph compiler it is the constant True."""
+class _Constant(ops.PrimitiveWithInfer):  # type: ignore[misc]
+    """Inferred by the graph compiler it is a constant; what it is when called, a subclass says."""
+
+    in_graphs: bool
 
     def __init__(self) -> None:
-        super().__init__("portnorm_compiling")
+        super().__init__(f"portnorm{type(self).__name__.lower()}")
         self.set_const_prim(True)
         self.add_prim_attr("constexpr_prim", True)
 
     def __infer__(self) -> dict[str, Any]:
-        return {"dtype": None, "shape": None, "value": True}
+        return {"dtype": None, "shape": None, "value": self.in_graphs}
+
+
+class _Compiling(_Constant):
+    in_graphs = True
 
     def __call__(self) -> bool:
         return False
 
 
+class _Observed(_Constant):
+    """Whether anybody is to be told of calls; of those in graphs nobody is."""
+
+    in_graphs = False
+
+    def __call__(self) -> bool:
+        return bool(observe.observers)
+
+
 _compiling = _Compiling()
+_observed = _Observed()
 
 
 @ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
@@ -501,17 +521,13 @@ def _split(shape: semantics.Shape, dims: tuple[int, ...]) -> float:
     return math.ldexp(1.0, 50 - (terms - 1).bit_length())
 
 
-_LARGEST_CONFUSED_EPSILON = semantics.EPSILONS_MERGED_WITHIN * 2.0**23
-"""Above this value two float32 numbers are further apart than that."""
-
-
 def _native_plan(axis: int, epsilon: float) -> Plan:
-    if epsilon <= _LARGEST_CONFUSED_EPSILON:
+    if epsilon <= semantics.LARGEST_CONFUSED_EPSILON:
         _refuse_native(
             f"epsilon {epsilon:g} is one of those that MindSpore confuses with one another: it "
             f"may run with the epsilon of another L2Normalize. Pass an epsilon above "
-            f"{_LARGEST_CONFUSED_EPSILON:.3g} (eps above "
-            f"{math.sqrt(_LARGEST_CONFUSED_EPSILON):.3g} in torch's terms)"
+            f"{semantics.LARGEST_CONFUSED_EPSILON:.3g} (eps above "
+            f"{math.sqrt(semantics.LARGEST_CONFUSED_EPSILON):.3g} in torch's terms)"
         )
     return "native", (axis,), epsilon, None, True, None
 
@@ -701,6 +717,11 @@ def _smallest_normal(dtype: Any) -> Tensor:
 
 
 # --- PyNative only, or refused while compiling --------------------------------------------------
+
+
+@ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
+def _tell(function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
+    observe.tell(function, x, p, dim, eps)
 
 
 @ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from portnorm import _torch_formula, semantics
+from portnorm import _torch_formula, observe, semantics
 from portnorm._torch_arguments import constant_in_graphs, l2_normalize_arguments
 from portnorm._torch_strict import calls
 from portnorm.options import Parity, resolve_parity
@@ -55,6 +55,8 @@ def normalize(
     >>> normalize(torch.tensor([[3.0, 4.0]]))
     tensor([[0.6000, 0.8000]])
     """
+    if observe.observers and not torch.compiler.is_compiling():
+        observe.tell("portnorm.torch.normalize", input, p, dim, eps)
     if _level(parity) == "strict":
         y = calls.normalize(input, p, dim, eps)
         return y if out is None else _fill(out, y)
@@ -89,6 +91,8 @@ def l2_normalize(
     >>> l2_normalize(torch.tensor([3e-10, 4e-10]))
     tensor([3.0000e-08, 4.0000e-08])
     """
+    if observe.observers and not torch.compiler.is_compiling():
+        observe.tell("portnorm.torch.l2_normalize", x, 2.0, axis, epsilon)
     level = _level(parity)
     if level == "strict":
         return calls.l2_normalize(x, axis, epsilon)

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 from portnorm import __version__
-from portnorm.cli import bench, certify, check, compare, explain, port, reference
+from portnorm.cli import bench, certify, check, compare, explain, port, reference, watch
 from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, say
 from portnorm.errors import PortnormError
 
-_COMMANDS = (compare, port, check, explain, reference, certify, bench)
+_COMMANDS = (compare, watch, port, check, explain, reference, certify, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

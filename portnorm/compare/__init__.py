@@ -2,7 +2,8 @@
 
 `compare` runs torch's `normalize` and MindSpore's `L2Normalize` on one array, whichever of the
 two frameworks is installed, and says how far their values and gradients are apart. The command
-`portnorm compare` does so for files.
+`portnorm compare` does so for files. `watch` records the calls that a program makes, as
+`portnorm watch` does for scripts.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from portnorm.compare.measure import (
 from portnorm.compare.pairs import Difference, Pair, Pairs
 from portnorm.compare.readers import ArraySource, Source, UnreadableError, open_array
 from portnorm.compare.rules import gradient_tolerance, values_tolerance
+from portnorm.compare.watching import Watch, watch
 from portnorm.errors import NativeParityError
 from portnorm.progress import Progress
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
@@ -42,9 +44,11 @@ __all__ = [
     "Row",
     "Settings",
     "UnreadableError",
+    "Watch",
     "compare",
     "open_array",
     "plan",
+    "watch",
 ]
 
 DTYPES = tuple(sorted(L2NORMALIZE.dtypes))

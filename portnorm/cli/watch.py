@@ -1,0 +1,178 @@
+"""`portnorm watch`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from portnorm.cli.common import DONE, INTERRUPTED, BadInputError, needs_tools
+from portnorm.reference import REFERENCES
+
+if TYPE_CHECKING:
+    from portnorm.cli.common import Commands
+    from portnorm.compare.watching import Watch
+
+_HOSTS = tuple(REFERENCES)
+_RAISED = 1
+_LAUNCHERS = (__name__, "runpy")
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the parser of the command."""
+    parser = commands.add_parser(
+        "watch",
+        usage="portnorm watch [-h] [--host HOST] [--json FILE] (SCRIPT | -m MODULE) [ARGS ...]",
+        help="run a script, and show which of its calls are at risk when ported",
+        description="Run a Python script and record its calls of torch.nn.functional.normalize, "
+        "of mindspore.ops.L2Normalize in PyNative (MindSpore 2.10 or later), and of portnorm. The "
+        "table at the end, on stderr, says which lines are at risk when ported, and what to write "
+        "instead.",
+        epilog="Calls in compiled graphs, in other processes, and, but for portnorm's, in other "
+        "threads are not seen. The exit code is the script's; 2 for bad usage.",
+    )
+    parser.add_argument(
+        "--host",
+        choices=[*_HOSTS, "both"],
+        help="import and watch this framework only (default: each that is installed)",
+    )
+    parser.add_argument("--json", metavar="FILE", help="write the records to FILE, as JSON")
+    parser.add_argument(
+        "-m", dest="module", action="store_true", help="SCRIPT is the name of a module"
+    )
+    parser.add_argument("script", metavar="SCRIPT", help="a file, or a module after -m")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its own")
+    parser.set_defaults(run=_watch)
+
+
+def _watch(arguments: argparse.Namespace) -> int:
+    run = _runner(arguments)
+    hosts = _hosts(arguments.host)
+    with needs_tools("watch"):
+        import rich.table  # noqa: F401
+
+        from portnorm.compare.watching import watch
+    if arguments.json is not None:
+        _check_target(arguments.json)
+    process = os.getpid()
+    with _as_python_would(arguments), watch(hosts) as log:
+        try:
+            code = _run(run)
+        finally:
+            if os.getpid() == process:  # a fork that comes out here has said nothing yet
+                _report(log, arguments.json)
+    return code
+
+
+def _hosts(chosen: str | None) -> list[str]:
+    """Return the frameworks to watch."""
+    wanted = _HOSTS if chosen in (None, "both") else (chosen,)
+    missing = [host for host in wanted if importlib.util.find_spec(host) is None]
+    if chosen is not None and missing:
+        raise BadInputError(f"--host {chosen}: {missing[0]} is not installed")
+    if len(missing) == len(wanted):
+        raise BadInputError(
+            "expected torch or mindspore to be installed, found neither: "
+            "pip install 'portnorm[torch]' or pip install 'portnorm[mindspore]'"
+        )
+    return [host for host in wanted if host not in missing]
+
+
+# --- the script -----------------------------------------------------------------------------------
+
+
+def _runner(arguments: argparse.Namespace) -> Callable[[], Any]:
+    """Return what runs the script; refuse what is not there."""
+    name = arguments.script
+    if arguments.module:
+        _check_module(name)
+        return lambda: runpy.run_module(name, run_name="__main__", alter_sys=True)
+    if not Path(name).exists():
+        raise BadInputError(f"{name}: expected a Python script, found no such file")
+    if Path(name).is_dir() and not Path(name, "__main__.py").exists():
+        raise BadInputError(f"{name}: expected a Python script, found a folder without __main__.py")
+    return lambda: runpy.run_path(name, run_name="__main__")
+
+
+def _check_module(name: str) -> None:
+    path = list(sys.path)
+    sys.path.insert(0, os.getcwd())
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        found = None
+    finally:
+        sys.path[:] = path
+    if found is None:
+        raise BadInputError(f"{name}: expected a module, found none of this name")
+
+
+@contextlib.contextmanager
+def _as_python_would(arguments: argparse.Namespace) -> Iterator[None]:
+    """Set sys.argv and the first entry of sys.path as Python does for a script."""
+    argv, path = sys.argv, list(sys.path)
+    sys.argv = [arguments.script, *arguments.arguments]
+    if not getattr(sys.flags, "safe_path", False):
+        first = Path.cwd() if arguments.module else Path(arguments.script).resolve().parent
+        sys.path[:1] = [str(first)]
+    try:
+        yield
+    finally:
+        sys.argv, sys.path[:] = argv, path
+
+
+def _run(run: Callable[[], Any]) -> int:
+    """Run the script; return the exit code that Python would end with.
+
+    Raises:
+        SystemExit: the script did.
+    """
+    try:
+        run()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        error = error.with_traceback(_of_script(error.__traceback__))
+        sys.excepthook(type(error), error, error.__traceback__)
+        return INTERRUPTED if isinstance(error, KeyboardInterrupt) else _RAISED
+    return DONE
+
+
+def _of_script(traceback: TracebackType | None) -> TracebackType | None:
+    """Leave out the lines of portnorm and of runpy at the top of a traceback."""
+    inside = traceback
+    while inside is not None and inside.tb_frame.f_globals.get("__name__") in _LAUNCHERS:
+        inside = inside.tb_next
+    return inside
+
+
+# --- the report -----------------------------------------------------------------------------------
+
+
+def _report(log: Watch, path: str | None) -> None:
+    from portnorm.compare import report
+    from portnorm.compare.watching import render
+
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by the script
+            stream.flush()
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        render.show(log)
+    if path is not None:
+        report.write(path, f"{log.to_json()}\n".encode())
+
+
+def _check_target(path: str) -> None:
+    from portnorm.compare import report
+
+    try:
+        report.check_target(path, ".json")
+    except ValueError as error:
+        raise BadInputError(str(error)) from error
