@@ -7,11 +7,14 @@ Each peer is measured in processes of its own, with the interpreter of an enviro
 environments hold what PyPI has, in the versions that the data file names. Where a peer pins a
 requirement that Python 3.11 or the frameworks cannot go with, it is installed without its
 requirements, and what it imports is added by hand.
+
+The processes run this file with ``--inside TASK NAME``; what it imports is in each environment.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -20,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
@@ -31,10 +35,14 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "migration_guide" / "data" / "peers.json"
 FRAMEWORKS = ("torch", "mindspore", "numpy")
-MARK = "MEASURED "
 LATE = {"torch": "torch._dynamo"}
+MARK = "MEASURED "
 NO_ARGUMENT = "no such argument"
 Array = NDArray[Any]
+
+
+class NoArgument(Exception):
+    """The peer lacks an argument of torch's function."""
 
 
 class Functions(NamedTuple):
@@ -49,19 +57,11 @@ class Functions(NamedTuple):
     gradient: Callable[[Callable[[Any], Any], Array], Array]
     arguments: Mapping[str, str]
 
-
-class Peer(NamedTuple):
-    """A library: what is imported, after which frameworks, and its functions.
-
-    ``title`` is what a user calls. ``load`` is None for a tool that normalises nothing.
-    """
-
-    title: str
-    packages: tuple[str, ...]
-    module: str
-    hosts: tuple[str, ...]
-    load: Callable[[], Functions] | None
-    environment: Mapping[str, str] = {}
+    def call(self, x: Any, **options: Any) -> Any:
+        """Normalise with options under torch's names."""
+        if not options.keys() <= self.arguments.keys():
+            raise NoArgument
+        return self.normalize(x, **{self.arguments[name]: v for name, v in options.items()})
 
 
 TORCH_NAMES = {"p": "p", "dim": "dim", "eps": "eps", "out": "out"}
@@ -88,32 +88,29 @@ def _mindspore(normalize: Callable[..., Any], arguments: Mapping[str, str]) -> F
     return Functions(Tensor, normalize, lambda x: x.asnumpy(), gradient, arguments)
 
 
-def _load_torch() -> Functions:
-    from torch.nn.functional import normalize
+def _imported(path: str) -> Callable[..., Any]:
+    """Import a function as its users do, for an error is to be the one that they see.
 
-    return _torch(normalize, TORCH_NAMES)
-
-
-def _load_l2normalize() -> Functions:
-    from mindspore.ops import L2Normalize
-
-    names = {"dim": "axis", "eps": "epsilon"}
-    return _mindspore(lambda x, **options: L2Normalize(**options)(x), names)
-
-
-def _load_portnorm() -> Functions:
-    from portnorm.mindspore import normalize
-
-    return _mindspore(normalize, TORCH_NAMES)
+    Of a class, the options go to the constructor.
+    """
+    module, _, name = path.rpartition(".")
+    scope: dict[str, Any] = {}
+    exec(f"from {module} import {name}", scope)
+    found = scope[name]
+    if isinstance(found, type):
+        return lambda x, **options: found(**options)(x)
+    return found  # type: ignore[no-any-return]
 
 
-def _load_mint() -> Functions:
-    from mindspore.mint.nn.functional import normalize
-
-    return _mindspore(normalize, {"p": "p", "dim": "dim", "eps": "eps"})
+def _on_torch(path: str, arguments: Mapping[str, str] = TORCH_NAMES) -> Functions:
+    return _torch(_imported(path), arguments)
 
 
-def _load_mindnlp() -> Functions:
+def _on_mindspore(path: str, arguments: Mapping[str, str] = TORCH_NAMES) -> Functions:
+    return _mindspore(_imported(path), arguments)
+
+
+def _mindnlp() -> Functions:
     import mindtorch
     from mindtorch.autograd.function import value_and_grad
     from mindtorch.nn.functional import normalize
@@ -126,48 +123,18 @@ def _load_mindnlp() -> Functions:
     return Functions(mindtorch.tensor, normalize, lambda x: x.numpy(), gradient, TORCH_NAMES)
 
 
-def _load_mindtorch() -> Functions:
-    from mindtorch.torch.nn.functional import normalize
-
-    return _mindspore(normalize, TORCH_NAMES)
-
-
-def _load_msadapter() -> Functions:
-    from msadapter.pytorch.nn.functional import normalize
-
-    return _mindspore(normalize, TORCH_NAMES)
-
-
-def _load_torch_ms_adapter() -> Functions:
-    from torch_ms_adapter.nn.functional import normalize
-
-    return _mindspore(normalize, TORCH_NAMES)
-
-
-def _load_mindconverter() -> Functions:
+def _mindconverter() -> Functions:
     """The MindSpore code that MindConverter writes for a call of F.normalize, run as it is."""
     from mindconverter.converter import Converter
     from mindspore.ops import operations
 
     def normalize(x: Any, **options: Any) -> Any:
-        given = "".join(f", {name}={value}" for name, value in options.items() if name != "out")
-        if "out" in options:
-            given += ", out=out"
-        return eval(Converter.convert_api(f"F.normalize(x{given})"), {"P": operations, "x": x})
+        # A tensor is no literal: the code names it.
+        given = ((name, name if name == "out" else value) for name, value in options.items())
+        source = "".join(f", {name}={value}" for name, value in given)
+        return eval(Converter.convert_api(f"F.normalize(x{source})"), {"P": operations, "x": x})
 
     return _mindspore(normalize, TORCH_NAMES)
-
-
-def _load_keras() -> Functions:
-    from keras.ops import normalize
-
-    return _torch(normalize, {"p": "order", "dim": "axis", "eps": "epsilon"})
-
-
-def _load_unit_normalization() -> Functions:
-    from keras.layers import UnitNormalization
-
-    return _torch(lambda x, **options: UnitNormalization(**options)(x), {"dim": "axis"})
 
 
 def _ivy(
@@ -177,21 +144,15 @@ def _ivy(
     arguments: Mapping[str, str],
 ) -> Functions:
     """Ivy's tensors hold torch's: ``tensor`` makes one of a native one, ``native`` takes it out."""
-    from torch import from_numpy
-
     host = _torch(normalize, arguments)
-
-    def gradient(function: Callable[[Any], Any], a: Array) -> Array:
-        return host.gradient(lambda x: native(function(tensor(x))), a)
-
     return host._replace(
-        tensor=lambda a: tensor(from_numpy(a)),
+        tensor=lambda a: tensor(host.tensor(a)),
         array=lambda x: np.array(native(x).detach()),
-        gradient=gradient,
+        gradient=lambda function, a: host.gradient(lambda x: native(function(tensor(x))), a),
     )
 
 
-def _load_ivy_frontend() -> Functions:
+def _ivy_frontend() -> Functions:
     import ivy
 
     ivy.set_backend("torch")
@@ -201,7 +162,7 @@ def _load_ivy_frontend() -> Functions:
     return _ivy(normalize, Tensor, lambda x: x.ivy_array.data, TORCH_NAMES)
 
 
-def _load_lp_normalize() -> Functions:
+def _lp_normalize() -> Functions:
     import ivy
 
     ivy.set_backend("torch")
@@ -209,115 +170,129 @@ def _load_lp_normalize() -> Functions:
     return _ivy(ivy.lp_normalize, ivy.array, ivy.to_native, names)
 
 
-def _load_tensorlayerx_on_torch() -> Functions:
-    from tensorlayerx import l2_normalize
+class Peer(NamedTuple):
+    """A library: what a user calls, what is imported, after which frameworks, and its functions.
 
-    return _torch(l2_normalize, {"dim": "axis", "eps": "eps"})
+    ``load`` is None for a tool that normalises nothing.
+    """
+
+    title: str
+    packages: tuple[str, ...]
+    module: str
+    load: Callable[[], Functions] | None
+    hosts: tuple[str, ...] = ("torch", "mindspore")
+    environment: Mapping[str, str] = {}
 
 
-def _load_tensorlayerx_on_mindspore() -> Functions:
-    from tensorlayerx import l2_normalize
-
-    return _mindspore(l2_normalize, {"dim": "axis", "eps": "eps"})
-
-
-BOTH = ("torch", "mindspore")
 KERAS_ON_TORCH = {"KERAS_BACKEND": "torch"}
+TENSORLAYERX_NAMES = {"dim": "axis", "eps": "eps"}
 PEERS = {
-    "torch": Peer("`torch.nn.functional.normalize`", BOTH[:1], "torch", (), _load_torch),
-    "mindspore": Peer("`mindspore.ops.L2Normalize`", BOTH[1:], "mindspore", (), _load_l2normalize),
+    "torch": Peer(
+        "`torch.nn.functional.normalize`",
+        ("torch",),
+        "torch",
+        partial(_on_torch, "torch.nn.functional.normalize"),
+        hosts=(),
+    ),
+    "mindspore": Peer(
+        "`mindspore.ops.L2Normalize`",
+        ("mindspore",),
+        "mindspore",
+        partial(_on_mindspore, "mindspore.ops.L2Normalize", {"dim": "axis", "eps": "epsilon"}),
+        hosts=(),
+    ),
     "portnorm": Peer(
         "`portnorm.mindspore.normalize`",
         ("portnorm", "mindspore"),
         "portnorm.mindspore",
-        BOTH,
-        _load_portnorm,
+        partial(_on_mindspore, "portnorm.mindspore.normalize"),
     ),
     "mint": Peer(
-        "`mindspore.mint.nn.functional.normalize`", BOTH[1:], "mindspore.mint", BOTH, _load_mint
+        "`mindspore.mint.nn.functional.normalize`",
+        ("mindspore",),
+        "mindspore.mint",
+        partial(
+            _on_mindspore,
+            "mindspore.mint.nn.functional.normalize",
+            {"p": "p", "dim": "dim", "eps": "eps"},
+        ),
     ),
     "mindnlp": Peer(
         "MindNLP: `mindtorch.nn.functional.normalize`",
         ("mindnlp", "mindspore"),
         "mindtorch",
-        BOTH[1:],
-        _load_mindnlp,
+        _mindnlp,
+        hosts=("mindspore",),
     ),
     "mindtorch": Peer(
         "MindTorch: `mindtorch.torch.nn.functional.normalize`",
         ("mindtorch", "mindspore"),
         "mindtorch",
-        BOTH,
-        _load_mindtorch,
+        partial(_on_mindspore, "mindtorch.torch.nn.functional.normalize"),
     ),
     "msadapter": Peer(
         "MSAdapter: `msadapter.pytorch.nn.functional.normalize`",
         ("msadapter", "mindspore"),
         "msadapter",
-        BOTH,
-        _load_msadapter,
+        partial(_on_mindspore, "msadapter.pytorch.nn.functional.normalize"),
     ),
     "torch-ms-adapter": Peer(
         "`torch_ms_adapter.nn.functional.normalize`",
         ("torch-ms-adapter", "mindspore"),
         "torch_ms_adapter",
-        BOTH,
-        _load_torch_ms_adapter,
+        partial(_on_mindspore, "torch_ms_adapter.nn.functional.normalize"),
     ),
     "mindconverter": Peer(
         "MindConverter: what it writes for `F.normalize`",
         ("mindconverter", "mindspore"),
         "mindconverter",
-        BOTH,
-        _load_mindconverter,
+        _mindconverter,
     ),
     "keras": Peer(
-        "`keras.ops.normalize`", ("keras", "torch"), "keras", BOTH, _load_keras, KERAS_ON_TORCH
+        "`keras.ops.normalize`",
+        ("keras", "torch"),
+        "keras",
+        partial(_on_torch, "keras.ops.normalize", {"p": "order", "dim": "axis", "eps": "epsilon"}),
+        environment=KERAS_ON_TORCH,
     ),
     "unit-normalization": Peer(
         "`keras.layers.UnitNormalization`",
         ("keras", "torch"),
         "keras",
-        BOTH,
-        _load_unit_normalization,
-        KERAS_ON_TORCH,
+        partial(_on_torch, "keras.layers.UnitNormalization", {"dim": "axis"}),
+        environment=KERAS_ON_TORCH,
     ),
     "ivy-frontend": Peer(
-        "Ivy's frontend: `torch.nn.functional.normalize`",
-        ("ivy", "torch"),
-        "ivy",
-        BOTH,
-        _load_ivy_frontend,
+        "Ivy's frontend: `torch.nn.functional.normalize`", ("ivy", "torch"), "ivy", _ivy_frontend
     ),
-    "lp-normalize": Peer("`ivy.lp_normalize`", ("ivy", "torch"), "ivy", BOTH, _load_lp_normalize),
+    "lp-normalize": Peer("`ivy.lp_normalize`", ("ivy", "torch"), "ivy", _lp_normalize),
     "tensorlayerx-torch": Peer(
         "`tensorlayerx.l2_normalize`",
         ("tensorlayerx", "torch"),
         "tensorlayerx",
-        BOTH,
-        _load_tensorlayerx_on_torch,
-        {"TL_BACKEND": "torch"},
+        partial(_on_torch, "tensorlayerx.l2_normalize", TENSORLAYERX_NAMES),
+        environment={"TL_BACKEND": "torch"},
     ),
     "tensorlayerx-mindspore": Peer(
         "`tensorlayerx.l2_normalize`",
         ("tensorlayerx", "mindspore"),
         "tensorlayerx",
-        BOTH[1:],
-        _load_tensorlayerx_on_mindspore,
-        {"TL_BACKEND": "mindspore"},
+        partial(_on_mindspore, "tensorlayerx.l2_normalize", TENSORLAYERX_NAMES),
+        hosts=("mindspore",),
+        environment={"TL_BACKEND": "mindspore"},
     ),
     "troubleshooter": Peer(
-        "TroubleShooter", ("troubleshooter", *BOTH), "troubleshooter", BOTH, None
+        "TroubleShooter", ("troubleshooter", "torch", "mindspore"), "troubleshooter", None
     ),
 }
 
-ONE_TWO_THREE = (1.0, 2.0, 3.0)
-VALUES: dict[str, tuple[tuple[float, ...], str]] = {
-    "[1, 2, 3]": (ONE_TWO_THREE, "float32"),
-    "[1e-10, 2e-10, 3e-10]": ((1e-10, 2e-10, 3e-10), "float32"),
-    "[0, 0, 0]": ((0.0, 0.0, 0.0), "float32"),
-    "[nan, 1, 2]": ((float("nan"), 1.0, 2.0), "float32"),
-    "float16 [300, 300, 300]": ((300.0, 300.0, 300.0), "float16"),
+ONE_TWO_THREE = np.array([1, 2, 3], "float32")
+VECTORS = {
+    "[1, 2, 3]": ONE_TWO_THREE,
+    "[1e-10, 2e-10, 3e-10]": np.array([1e-10, 2e-10, 3e-10], "float32"),
+    "[0, 0, 0]": np.zeros(3, "float32"),
+    "[nan, 1, 2]": np.array([np.nan, 1, 2], "float32"),
+    "float16 [300, 300, 300]": np.array([300, 300, 300], "float16"),
 }
 AXES = {0: "0", 1: "1", 2: "-1", (0, 1, 2): "all"}
 
@@ -326,24 +301,15 @@ def _show(array: Array) -> str:
     return " ".join(f"{value + 0.0:.4g}" for value in np.asarray(array, "float64").ravel())
 
 
-def _given(peer: Functions, **options: Any) -> dict[str, Any] | None:
-    """Return the options under the peer's names, or None where it lacks one."""
-    if not options.keys() <= peer.arguments.keys():
-        return None
-    return {peer.arguments[name]: value for name, value in options.items()}
-
-
-def _normalized(peer: Functions, a: Array, **options: Any) -> str:
-    given = _given(peer, **options)
-    if given is None:
-        return NO_ARGUMENT
-    return _show(peer.array(peer.normalize(peer.tensor(a), **given)))
+def _normalized(a: Array, peer: Functions, **options: Any) -> str:
+    # A tensor may share the memory of its array.
+    return _show(peer.array(peer.call(peer.tensor(a.copy()), **options)))
 
 
 def _default_axis(peer: Functions) -> str:
     """Along which axis of three a call without one normalises."""
     a = np.arange(1, 9, dtype="float32").reshape(2, 2, 2)
-    found = peer.array(peer.normalize(peer.tensor(a)))
+    found = peer.array(peer.call(peer.tensor(a.copy())))
     for axis, name in AXES.items():
         if np.allclose(found, a / np.sqrt((a * a).sum(axis, keepdims=True)), rtol=1e-5):
             return name
@@ -351,20 +317,24 @@ def _default_axis(peer: Functions) -> str:
 
 
 def _out(peer: Functions) -> str:
-    """Whether out holds the result, and whether it is what the call returns."""
-    x, out = peer.tensor(np.array(ONE_TWO_THREE, "float32")), peer.tensor(np.zeros(3, "float32"))
-    given = _given(peer, dim=0, out=out)
-    if given is None:
-        return NO_ARGUMENT
-    result = peer.normalize(x, **given)
+    """Whether out holds the result."""
+    x, out = peer.tensor(ONE_TWO_THREE.copy()), peer.tensor(np.zeros(3, "float32"))
+    result = peer.call(x, dim=0, out=out)
     filled = np.array_equal(peer.array(out), peer.array(result))
     return "filled" if filled else "not filled"
 
 
 def _gradient_at_zero(peer: Functions) -> str:
-    given = _given(peer, dim=0)
-    assert given is not None
-    return _show(peer.gradient(lambda x: peer.normalize(x, **given), np.zeros(3, "float32")))
+    return _show(peer.gradient(lambda x: peer.call(x, dim=0), np.zeros(3, "float32")))
+
+
+ARGUMENTS: dict[str, Callable[[Functions], str]] = {
+    "p = 3": partial(_normalized, ONE_TWO_THREE, dim=0, p=3),
+    "eps = 100": partial(_normalized, ONE_TWO_THREE, dim=0, eps=100.0),
+    "default axis": _default_axis,
+    "out": _out,
+    "gradient at 0": _gradient_at_zero,
+}
 
 
 def error_of(error: BaseException) -> str:
@@ -373,26 +343,19 @@ def error_of(error: BaseException) -> str:
     return f"{type(error).__name__}: {re.sub(r' ?[(]?/[^ )]*[)]?', '', line)}".rstrip(": ")
 
 
-def _answer(question: Callable[[], str]) -> str:
+def _answer(question: Callable[[Functions], str], peer: Functions) -> str:
     try:
-        return question()
+        return question(peer)
+    except NoArgument:
+        return NO_ARGUMENT
     except Exception as error:
         return error_of(error)
 
 
 def ask(peer: Functions) -> dict[str, str]:
     """Put every question to a peer; the answer to a question may be an error."""
-    vector = np.array(ONE_TWO_THREE, "float32")
-    questions: dict[str, Callable[[], str]] = {
-        label: lambda v=values, d=dtype: _normalized(peer, np.array(v, d), dim=0)
-        for label, (values, dtype) in VALUES.items()
-    }
-    questions["p = 3"] = lambda: _normalized(peer, vector, dim=0, p=3)
-    questions["eps = 100"] = lambda: _normalized(peer, vector, dim=0, eps=100.0)
-    questions["default axis"] = lambda: _default_axis(peer)
-    questions["out"] = lambda: _out(peer)
-    questions["gradient at 0"] = lambda: _gradient_at_zero(peer)
-    return {label: _answer(question) for label, question in questions.items()}
+    vectors = {label: partial(_normalized, vector, dim=0) for label, vector in VECTORS.items()}
+    return {label: _answer(question, peer) for label, question in (vectors | ARGUMENTS).items()}
 
 
 def _namespaces() -> dict[str, dict[str, object]]:
@@ -437,10 +400,6 @@ def _settings() -> dict[str, str]:
     return settings
 
 
-def _difference(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in after.items() if before.get(name) != value}
-
-
 def _who_is_torch() -> str:
     """Return the package whose Module a user of torch.nn now gets."""
     try:
@@ -468,7 +427,7 @@ def changes(peer: Peer) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "replaced modules": replaced,
         "patched": _patched(namespaces, replaced),
-        "settings": _difference(settings, _settings()),
+        "settings": dict(sorted(_settings().items() - settings.items())),
         "torch is": _who_is_torch(),
         "files": sorted(str(path) for path in files if path.parts[0] != ".cache"),
     }
@@ -478,20 +437,28 @@ def versions(peer: Peer) -> dict[str, str]:
     """Return the versions of the peer, of the frameworks and of Python."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for package in (*peer.packages, "numpy"):
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[package] = metadata.version(package).partition("+")[0]
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
+def answers(peer: Peer) -> dict[str, str]:
+    """Return what the peer answers, which is nothing if it normalises nothing."""
+    return ask(peer.load()) if peer.load else {}
+
+
+TASKS: dict[str, Callable[[Peer], dict[str, Any]]] = {
+    "versions": versions,
+    "changes": changes,
+    "answers": answers,
+}
+
+
 def _inside(task: str, name: str) -> dict[str, Any]:
-    peer = PEERS[name]
-    if task == "versions":
-        return dict(versions(peer))
-    if task == "changes":
-        return changes(peer)
-    return dict(ask(peer.load())) if peer.load else {}
+    try:
+        return TASKS[task](PEERS[name])
+    except Exception as error:
+        return {"error": error_of(error)}
 
 
 def run(python: str, task: str, name: str) -> dict[str, Any]:
@@ -508,16 +475,16 @@ def run(python: str, task: str, name: str) -> dict[str, Any]:
             timeout=300,
             check=False,
         )
-    last = done.stdout.rpartition(MARK)[2]
-    if MARK not in done.stdout:
+    _, mark, found = done.stdout.rpartition(MARK)
+    if not mark:
         return {"error": f"the process ends with {done.returncode}"}
-    return json.loads(last)  # type: ignore[no-any-return]
+    return json.loads(found)  # type: ignore[no-any-return]
 
 
 def measure(python: str, name: str) -> dict[str, Any]:
     """Return all that the data file keeps about a peer."""
     peer = {"title": PEERS[name].title, "module": PEERS[name].module}
-    return peer | {task: run(python, task, name) for task in ("versions", "changes", "answers")}
+    return peer | {task: run(python, task, name) for task in TASKS}
 
 
 def main() -> None:
@@ -527,11 +494,7 @@ def main() -> None:
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
-        try:
-            found = _inside(*arguments.peers)
-        except Exception as error:
-            found = {"error": error_of(error)}
-        print(MARK + json.dumps(found))
+        print(MARK + json.dumps(_inside(*arguments.peers)))
         return
     from portnorm import atomic  # which the environments of the peers lack
 

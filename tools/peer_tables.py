@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Collection
 from typing import Any
 
 from markdown_table import table
+from measure_peers import ARGUMENTS, DATA, PEERS, VECTORS
 
-DATA = Path(__file__).parent.parent / "migration_guide" / "data" / "peers.json"
-VECTORS = (
-    "[1, 2, 3]",
-    "[1e-10, 2e-10, 3e-10]",
-    "[0, 0, 0]",
-    "[nan, 1, 2]",
-    "float16 [300, 300, 300]",
-)
-ARGUMENTS = ("default axis", "p = 3", "eps = 100", "out", "gradient at 0")
-FRAMEWORKS = ("torch", "mindspore")
 EVERYWHERE = ("python", "numpy")
 
 
@@ -40,25 +30,25 @@ def peer_arguments() -> str:
 
 def peer_imports() -> str:
     """What importing each peer changes in the process."""
-    rows = [
-        [
-            f"`{peer['module']}`",
-            versions_of(peer),
-            f"{changes['seconds']:.1f} s",
-            changes["torch is"],
-            _changed(changes),
-        ]
-        for name, peer in stored().items()
-        if name not in FRAMEWORKS and "error" not in (changes := peer["changes"])
-    ]
+    rows: dict[str, list[str]] = {}
+    for name, peer in stored().items():
+        changes = peer["changes"]
+        if not PEERS[name].hosts or "error" in changes:
+            continue
+        module, versions = f"`{peer['module']}`", versions_of(peer)
+        takes = f"{changes['seconds']:.1f} s"
+        # Two functions of one library are one import.
+        rows.setdefault(
+            module + versions, [module, versions, takes, changes["torch is"], _changed(changes)]
+        )
     headings = ["import of", "measured with", "takes", "then `torch` is", "changed by the import"]
-    return table(headings, _without_repeats(rows))
+    return table(headings, rows.values())
 
 
 def peers_not_run() -> str:
     """The peers that give no value here, with the reason and the versions."""
     rows = [
-        [_called(peer), versions_of(peer), f"`{reason}`"]
+        [peer["title"], versions_of(peer), f"`{reason}`"]
         for peer in stored().values()
         if (reason := reason_not_run(peer))
     ]
@@ -74,18 +64,13 @@ def reason_not_run(peer: dict[str, Any]) -> str | None:
     return error
 
 
-def _answers(questions: Iterable[str]) -> str:
-    questions = list(questions)
+def _answers(questions: Collection[str]) -> str:
     rows = [
-        [_called(peer), versions_of(peer), *(peer["answers"][question] for question in questions)]
+        [peer["title"], versions_of(peer), *(peer["answers"][question] for question in questions)]
         for peer in stored().values()
         if reason_not_run(peer) is None
     ]
     return table(["called", "measured with", *questions], rows)
-
-
-def _called(peer: dict[str, Any]) -> str:
-    return str(peer["title"])
 
 
 def versions_of(peer: dict[str, Any]) -> str:
@@ -107,11 +92,6 @@ def _changed(changes: dict[str, Any]) -> str:
 def _set(name: str, value: str) -> str:
     kind, _, finder = name.partition(" ")
     return f"`{finder}` in `sys.meta_path`" if kind == "finder" else f"sets `{name}` to {value}"
-
-
-def _without_repeats(rows: Iterable[list[str]]) -> list[list[str]]:
-    """Keep the first of the rows about one module."""
-    return list({row[0] + row[1]: row for row in reversed(list(rows))}.values())[::-1]
 
 
 TABLES: dict[str, Callable[[], str]] = {

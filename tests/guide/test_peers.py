@@ -79,7 +79,7 @@ import json
 import measure_peers
 measure_peers.FRAMEWORKS = ("json",)
 measure_peers._who_is_torch = lambda: "torch"
-peer = measure_peers.Peer("", (), "meddler", ("json",), None)
+peer = measure_peers.Peer("", (), "meddler", None, hosts=("json",))
 print(json.dumps(measure_peers.changes(peer)))
 """
 
