@@ -18,6 +18,7 @@ from typing import Any
 
 import mapping_tables
 import numpy as np
+import peer_tables
 import reference_tables
 from markdown_table import table
 from numpy.typing import NDArray
@@ -99,6 +100,7 @@ def _bits(call: Callable[[], object]) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     **{make.__name__: make for make in (what_goes_wrong, signatures, certified, promised)},
     **mapping_tables.TABLES,
+    **peer_tables.TABLES,
     **reference_tables.TABLES,
 }
 

@@ -107,33 +107,4 @@ def _tables() -> dict[str, Callable[[], str]]:
     return tables
 
 
-PEERS = DATA.with_name("peers.json")
-
-PEER_QUESTIONS = {
-    "unit": "`[1, 2, 3]`",
-    "small": "`[1e-10, 2e-10, 3e-10]`",
-    "eps": "`[1, 2, 2]`, eps = 30",
-    "zero": "`[0, 0]`",
-    "nan": "`[nan, 1, 2]`",
-    "half": "float16 `[300, 300, 300]`",
-    "three": "`[1, 2, 3]`, p = 3",
-    "dim": "`[[3, 1], [4, 1]]`, default dim",
-    "torch": "puts a module named torch into the process",
-}
-
-
-def peers() -> str:
-    """What other tools make of torch's calls, from migration_guide/data/peers.json."""
-    data: dict[str, Any] = json.loads(PEERS.read_text(encoding="utf-8"))
-    names = [
-        f"{name.replace('mindspore.mint', '`mindspore.mint`')} {of['version']}"
-        for name, of in data.items()
-    ]
-    rows = []
-    for key, label in PEER_QUESTIONS.items():
-        cells = [of["answers"][key] for of in data.values()]
-        rows.append([label, *("-" if key == "torch" and not n else c for n, c in enumerate(cells))])
-    return table(["", *names], rows)
-
-
-TABLES = {**_tables(), "peers": peers}
+TABLES = _tables()
