@@ -149,7 +149,7 @@ class Module:
         text: of the module.
         keep: words whose functions are kept in the tree, too.
         syntax: of the text, if it is known already.
-        values: whether the tree needs what is assigned to other names in functions.
+        bound: names that matter where they are bound in functions; None for all names.
 
     Raises:
         libcst.ParserSyntaxError: the text is not Python.
@@ -164,13 +164,13 @@ class Module:
         text: str,
         keep: Collection[str] = (),
         syntax: Syntax | None = None,
-        values: bool = True,
+        bound: Collection[str] | None = None,
     ) -> None:
         self.text = text
         self.syntax = syntax or Syntax(text)
         with without_collection():
             # The tree is new and this wrapper's alone.
-            tree = cst.parse_module(skeleton(self.syntax, keep, values))
+            tree = cst.parse_module(skeleton(self.syntax, keep, bound))
             self.wrapper = MetadataWrapper(tree, unsafe_skip_copy=True)
             found: Mapping[Any, Any] = self.wrapper.resolve_many(_PROVIDERS)
             nodes = _Nodes(tree)

@@ -3,8 +3,8 @@
 LibCST takes about a second for a module of a thousand lines. Few functions of a module name what
 we look for, so the others are cut down to `def name(): pass` before it reads the text. What is left
 is bound and resolved as in the whole module: a function binds names for itself alone, unless it
-says `global` or `nonlocal`, and then it stays. Where nobody asks what else is assigned in a
-function that stays, its statements are cut, too, but for those that bind a name of an import.
+says `global` or `nonlocal`, and then it stays. Where only some names matter in a function that
+stays, its statements are cut, too, but for those that bind such a name, or one of an import.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _BINDERS: tuple[tuple[type[Any], str], ...] = (
 )
 
 
-def skeleton(syntax: Syntax, keep: Collection[str] = (), values: bool = True) -> str:
+def skeleton(
+    syntax: Syntax, keep: Collection[str] = (), bound: Collection[str] | None = None
+) -> str:
     r"""Return the text with those functions and classes cut that do not matter.
 
     A text that Python's own parser does not take is returned as it is.
@@ -43,7 +45,7 @@ def skeleton(syntax: Syntax, keep: Collection[str] = (), values: bool = True) ->
     Args:
         syntax: of a module.
         keep: words that matter besides the names of the two functions.
-        values: whether it matters what is assigned in the functions that stay.
+        bound: names that matter where they are bound in functions; None for all names.
 
     >>> text = "def f(x):\n    y = x\n    return y\ndef g(x):\n    normalize(x)\n"
     >>> skeleton(Syntax(text))
@@ -54,17 +56,24 @@ def skeleton(syntax: Syntax, keep: Collection[str] = (), values: bool = True) ->
         return text
     starts = line_starts(text)
     lines = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
-    words = _words(syntax, tree, lines, {*_ALWAYS, *keep})
+    outside = None if bound is not None else tree.body
+    words = _words(syntax, outside, lines, {*_ALWAYS, *keep})
     matter = _lines_with(words, text, starts)
-    if not values:
-        matter = sorted([*matter, *_lines_that_bind(syntax)])
-    for cut in _cuts(tree.body, matter, values):
+    if bound is not None:
+        matter = sorted([*matter, *_lines_that_bind(syntax, bound)])
+    for cut in _cuts(tree.body, matter, bound is None):
         _make(cut, lines)
     return "".join(lines)
 
 
-def _words(syntax: Syntax, tree: ast.Module, lines: list[str], words: set[str]) -> set[str]:
-    """Add what imports call the words, and what L2Normalize operators are assigned to."""
+def _words(
+    syntax: Syntax, outside: list[ast.stmt] | None, lines: list[str], words: set[str]
+) -> set[str]:
+    """Add what imports call the words, and what L2Normalize operators are assigned to.
+
+    A name that is assigned in a function counts only where `outside`, the module's own statements,
+    is None.
+    """
     found = set(words)
     for node in syntax.imports:
         for alias in node.names:
@@ -73,18 +82,19 @@ def _words(syntax: Syntax, tree: ast.Module, lines: list[str], words: set[str]) 
     operators = found - words | {_OPERATOR}
     if _OPERATOR in syntax.text:
         for assign in syntax.all_of(ast.Assign):
-            names = {_name(target, assign in tree.body) for target in assign.targets} - {""}
+            shared = outside is None or assign in outside
+            names = {_name(target, shared) for target in assign.targets} - {""}
             value = "".join(lines[assign.lineno - 1 : assign.end_lineno]) if names else ""
             if any(operator in value for operator in operators):
                 found |= names
     return found
 
 
-def _name(target: ast.expr, in_module: bool) -> str:
-    """Return what other functions may know a value by."""
+def _name(target: ast.expr, shared: bool) -> str:
+    """Return what other statements that matter may know a value by."""
     if isinstance(target, ast.Attribute):
         return target.attr
-    return target.id if isinstance(target, ast.Name) and in_module else ""
+    return target.id if isinstance(target, ast.Name) and shared else ""
 
 
 def _lines_with(words: set[str], text: str, starts: list[int]) -> list[int]:
@@ -93,12 +103,12 @@ def _lines_with(words: set[str], text: str, starts: list[int]) -> list[int]:
     return [bisect_right(starts, match.start()) for match in pattern.finditer(text)]
 
 
-def _lines_that_bind(syntax: Syntax) -> Iterator[int]:
-    """Yield where names of imports are bound, and of what is assigned from one."""
+def _lines_that_bind(syntax: Syntax, bound: Collection[str]) -> Iterator[int]:
+    """Yield where these names are bound, those of imports, and of what is assigned from one."""
     for node in syntax.imports:
         yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
     names = {(a.asname or a.name).partition(".")[0] for n in syntax.imports for a in n.names}
-    names |= Screen(syntax).modules
+    names |= {*bound, *Screen(syntax).modules}
     for name in syntax.all_of(ast.Name):
         if name.id in names and not isinstance(name.ctx, ast.Load):
             yield name.lineno
@@ -117,21 +127,20 @@ class _Cut(NamedTuple):
     text: str
 
 
-def _cuts(statements: list[ast.stmt], matter: list[int], values: bool) -> Iterator[_Cut]:
+def _cuts(statements: list[ast.stmt], matter: list[int], whole: bool) -> Iterator[_Cut]:
     """Yield the functions and classes without any of the lines that matter, or their bodies."""
     for statement in statements:
         if isinstance(statement, _DEFINITIONS):
             keyword = "class" if isinstance(statement, ast.ClassDef) else "def"
             header = f"{keyword} {statement.name}{'' if keyword == 'class' else '()'}: pass"
-            whole = _cut([statement], header)
-            body = _cut(statement.body, "pass")
-            cut = next((cut for cut in (whole, body) if _is_free(cut, matter)), None)
+            cuts = _cut([statement], header), _cut(statement.body, "pass")
+            cut = next((cut for cut in cuts if _is_free(cut, matter)), None)
             if cut is not None:
                 yield cut
                 continue
         for block in _blocks(statement):
-            if values or not isinstance(statement, _FUNCTIONS):
-                yield from _cuts(block, matter, values)
+            if whole or not isinstance(statement, _FUNCTIONS):
+                yield from _cuts(block, matter, whole)
             else:
                 yield from _cuts_in_function(block, matter)
 

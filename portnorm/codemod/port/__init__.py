@@ -25,6 +25,9 @@ __all__ = ["Ported", "Reported", "Style", "Target", "port_source"]
 Style = Literal["adapter", "inline"]
 
 _STYLES = {"adapter": adapter.rewrite, "inline": inline.rewrite}
+BOUND = (inline.HELPER, "functools", "mindspore", "portnorm", "torch")
+"""Names that stand in what is written."""
+
 _FROM: dict[Target, str] = {"mindspore": "torch", "torch": "mindspore"}
 
 
@@ -87,7 +90,7 @@ def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool
     screen = Screen(syntax)
     if not screen.might_use:
         return Ported(text, untouched=screen.calls)
-    module = Module(text, syntax=syntax, values=False)
+    module = Module(text, syntax=syntax, bound=BOUND)
     ignores = Ignores(text)
     rewrites: list[Rewrite] = []
     reported: list[Reported] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import libcst as cst
 from libcst.metadata import ImportAssignment
@@ -27,19 +28,17 @@ def imports_to_add(
     lines = [f"import {name}" for name in wanted if name not in present]
     helpers = dict.fromkeys(r.helper for r in rewrites if r.helper)
     newline = module.tree.default_newline
-    text = "".join(f"{line}{newline}" for line in lines)
-    place = _place(module)
-    replaced = next((edit for edit in removed if edit.start == place), None)
-    yield from (edit for edit in removed if edit is not replaced)
-    if replaced is not None:
-        yield Edit(replaced.start, replaced.end, text + replaced.text)
-    elif text:
-        yield Edit(place, place, text)
+    added = {_place(module): "".join(f"{line}{newline}" for line in lines)}
     for helper in helpers:
         if helper.strip() not in module.text.replace("\r\n", "\n"):
             after = _after_imports(module)
-            lead = newline * 2
-            yield Edit(after, after, lead + helper.replace("\n", newline))
+            definition = f"\n\n{helper}".replace("\n", newline)
+            added[after] = added.get(after, "") + definition
+    for edit in removed:
+        yield replace(edit, text=added.pop(edit.start, "") + edit.text)
+    for place, text in added.items():
+        if text:
+            yield Edit(place, place, text)
 
 
 def imports_to_remove(module: Module, rewrites: Sequence[Rewrite]) -> Iterator[Edit]:
