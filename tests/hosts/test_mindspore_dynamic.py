@@ -134,13 +134,6 @@ def test_a_changed_option_changes_the_gradient(request, way):
             assert array(call(x)) == expected[level]
 
 
-def test_a_reference_that_changes_recompiles(values):
-    compiled, x = mindspore.jit(functools.partial(given, parity="strict")), Tensor(values)
-    for capability in ("avx512", "default", "avx512"):
-        with portnorm.set_options(reference=portnorm.TorchReference(capability=capability)):
-            assert (array(compiled(x)) == array(given(x, "strict"))).all()
-
-
 def test_graphs_of_options_that_come_back_are_found_again(values):
     calls = []
 
