@@ -13,11 +13,10 @@ from portnorm.text import one_line
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
-"""What a command adds its parser to."""
+    """What a command adds its parser to."""
 
-DONE = 0
-AGREE, DIFFER, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-
+DONE = AGREE = 0
+DIFFER, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 _TOOLS = ("jinja2", "libcst", "matplotlib", "numpy", "pathspec", "rich")
 """What the extra `tools` installs, by the names of its modules."""
