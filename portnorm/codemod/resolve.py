@@ -149,7 +149,7 @@ class Module:
         text: of the module.
         keep: words whose functions are kept in the tree, too.
         syntax: of the text, if it is known already.
-        bound: names that matter where they are bound in functions; None for all names.
+        bound: names that matter where they are bound; None for all names.
 
     Raises:
         libcst.ParserSyntaxError: the text is not Python.

@@ -1,10 +1,10 @@
 """The part of a module that matters, with every line where it was.
 
 LibCST takes about a second for a module of a thousand lines. Few functions of a module name what
-we look for, so the others are cut down to `def name(): pass` before it reads the text. What is left
+we look for, so the others are cut down to `def name(): ...` before it reads the text. What is left
 is bound and resolved as in the whole module: a function binds names for itself alone, unless it
-says `global` or `nonlocal`, and then it stays. Where only some names matter in a function that
-stays, its statements are cut, too, but for those that bind such a name, or one of an import.
+says `global` or `nonlocal`, and then it stays. Where only some names matter, all other statements
+are cut, too, but for those that bind such a name, or one of an import.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from typing import Any, NamedTuple
 from portnorm.codemod.edits import line_starts
 from portnorm.codemod.screen import NAMES, Screen, Syntax
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_DEFINITIONS = (*_FUNCTIONS, ast.ClassDef)
 _ALWAYS = NAMES | {"portnorm", "global", "nonlocal"}
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 _OPERATOR = "L2Normalize"
@@ -45,11 +43,11 @@ def skeleton(
     Args:
         syntax: of a module.
         keep: words that matter besides the names of the two functions.
-        bound: names that matter where they are bound in functions; None for all names.
+        bound: names that matter where they are bound; None for all names.
 
     >>> text = "def f(x):\n    y = x\n    return y\ndef g(x):\n    normalize(x)\n"
     >>> skeleton(Syntax(text))
-    'def f(): pass\n\n\ndef g(x):\n    normalize(x)\n'
+    "def f(): b'''\n\n'''\ndef g(x):\n    normalize(x)\n"
     """
     text, tree = syntax.text, syntax.tree
     if tree is None:
@@ -59,9 +57,11 @@ def skeleton(
     outside = None if bound is not None else tree.body
     words = _words(syntax, outside, lines, {*_ALWAYS, *keep})
     matter = _lines_with(words, text, starts)
-    if bound is not None:
-        matter = sorted([*matter, *_lines_that_bind(syntax, bound)])
-    for cut in _cuts(tree.body, matter, bound is None):
+    if bound is None:
+        cuts = _definitions(tree.body, matter)
+    else:
+        cuts = _runs(_without_docstring(tree), sorted([*matter, *_lines_that_bind(syntax, bound)]))
+    for cut in cuts:
         _make(cut, lines)
     return "".join(lines)
 
@@ -119,7 +119,7 @@ def _lines_that_bind(syntax: Syntax, bound: Collection[str]) -> Iterator[int]:
 
 
 class _Cut(NamedTuple):
-    """Lines to be replaced by one; what is in them begins at the column, or they stay."""
+    """Lines to be replaced by a statement after a text; what is in them begins at the column."""
 
     first: int
     last: int
@@ -127,25 +127,22 @@ class _Cut(NamedTuple):
     text: str
 
 
-def _cuts(statements: list[ast.stmt], matter: list[int], whole: bool) -> Iterator[_Cut]:
+def _definitions(statements: list[ast.stmt], matter: list[int]) -> Iterator[_Cut]:
     """Yield the functions and classes without any of the lines that matter, or their bodies."""
     for statement in statements:
-        if isinstance(statement, _DEFINITIONS):
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             keyword = "class" if isinstance(statement, ast.ClassDef) else "def"
-            header = f"{keyword} {statement.name}{'' if keyword == 'class' else '()'}: pass"
-            cuts = _cut([statement], header), _cut(statement.body, "pass")
+            header = f"{keyword} {statement.name}{'' if keyword == 'class' else '()'}: "
+            cuts = _cut([statement], header), _cut(statement.body, "")
             cut = next((cut for cut in cuts if _is_free(cut, matter)), None)
             if cut is not None:
                 yield cut
                 continue
         for block in _blocks(statement):
-            if whole or not isinstance(statement, _FUNCTIONS):
-                yield from _cuts(block, matter, whole)
-            else:
-                yield from _cuts_in_function(block, matter)
+            yield from _definitions(block, matter)
 
 
-def _cuts_in_function(statements: list[ast.stmt], matter: list[int]) -> Iterator[_Cut]:
+def _runs(statements: list[ast.stmt], matter: list[int]) -> Iterator[_Cut]:
     """Yield the runs of statements without any of the lines that matter."""
 
     def may_go(statement: ast.stmt) -> bool:
@@ -153,14 +150,14 @@ def _cuts_in_function(statements: list[ast.stmt], matter: list[int]) -> Iterator
 
     for free, run in itertools.groupby(statements, may_go):
         if free:
-            yield _cut([*run], "pass")
+            yield _cut([*run], "")
             continue
-        for statement in run:
-            if isinstance(statement, ast.ClassDef):
-                yield from _cuts(statement.body, matter, False)
-            else:
-                for block in _blocks(statement):
-                    yield from _cuts_in_function(block, matter)
+        for block in itertools.chain.from_iterable(map(_blocks, run)):
+            yield from _runs(block, matter)
+
+
+def _without_docstring(tree: ast.Module) -> list[ast.stmt]:
+    return tree.body[1:] if ast.get_docstring(tree, clean=False) is not None else tree.body
 
 
 def _blocks(statement: ast.stmt) -> list[list[ast.stmt]]:
@@ -184,9 +181,14 @@ def _make(cut: _Cut, lines: list[str]) -> None:
     indent = line[: len(line) - len(line.lstrip(" \t\f"))]
     if cut.column != len(indent):
         return
-    lines[cut.first - 1] = f"{indent}{cut.text}{_line_end(line)}"
+    if cut.first == cut.last:
+        lines[cut.first - 1] = f"{indent}{cut.text}pass{_line_end(line)}"
+        return
+    # One string is one node; of empty lines each would be three.
+    lines[cut.first - 1] = f"{indent}{cut.text}b'''{_line_end(line)}"
     for number in range(cut.first, cut.last):
         lines[number] = _line_end(lines[number])
+    lines[cut.last - 1] = f"'''{lines[cut.last - 1]}"
 
 
 def _line_end(line: str) -> str:

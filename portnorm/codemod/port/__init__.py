@@ -25,8 +25,8 @@ __all__ = ["Ported", "Reported", "Style", "Target", "port_source"]
 Style = Literal["adapter", "inline"]
 
 _STYLES = {"adapter": adapter.rewrite, "inline": inline.rewrite}
-BOUND = (inline.HELPER, "functools", "mindspore", "portnorm", "torch")
-"""Names that stand in what is written."""
+BOUND = (inline.HELPER, "__all__", "functools", "mindspore", "portnorm", "torch")
+"""Names that stand in what is written, and what a module exports."""
 
 _FROM: dict[Target, str] = {"mindspore": "torch", "torch": "mindspore"}
 
