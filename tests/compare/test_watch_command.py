@@ -65,8 +65,12 @@ class Ran(NamedTuple):
 
 
 @pytest.fixture
-def ran(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Ran]]:
+def ran(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Ran]]:
     """Run the command in this process, which has imported the frameworks already."""
+    # torch's process groups, such as those of other tests, leave a hook that writes ranks.
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     modules = set(sys.modules)
 
     def run(*arguments: str) -> Ran:

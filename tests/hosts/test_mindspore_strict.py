@@ -70,7 +70,7 @@ def assert_torchs_bits(torch, run, case):
 @pytest.mark.usefixtures("as_torch_is_now")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_normalize_has_torchs_bits(rng, torch, run, dtype):
-    for _ in range(60 if is_pynative(run) else 6):
+    for _ in range(60 if is_pynative(run) else 4):
         assert_torchs_bits(torch, run, strict_case(rng, dtype))
 
 
@@ -154,7 +154,7 @@ def l2_values(rng, shape, dtype):
 @pytest.mark.usefixtures("as_mindspore_is_now")
 @pytest.mark.parametrize("dtype", L2_DTYPES)
 def test_l2_normalize_has_mindspores_bits(rng, run, dtype):
-    for _ in range(60 if is_pynative(run) else 6):
+    for _ in range(60 if is_pynative(run) else 4):
         shape = tuple(int(size) for size in rng.choice([1, 2, 3, 7, 16], rng.integers(1, 5)))
         axis = int(rng.integers(-len(shape), len(shape)))
         epsilon = float(rng.choice([1e-4, 1e-6, 1.0, 100.0]))
@@ -210,11 +210,12 @@ def test_subnormals_are_kept_in_threads_of_mindspore_too(run, function, dtype):
 @pytest.mark.usefixtures("as_torch_is_now")
 @pytest.mark.parametrize("dim", [None, 0, -1, ()])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("value", [-3.0, 0.0, 1e-25, math.nan])
-def test_scalars_have_torchs_bits(torch, run, dtype, dim, value):
-    values = rounded(np.array(value), dtype)
-    case = StrictCase(values, np.ones_like(values), dtype, 2, dim, 1e-3, "contiguous")
-    assert_torchs_bits(torch, run, case)
+def test_scalars_have_torchs_bits(rng, torch, run, dtype, dim):
+    some = [-3.0, 0.0, 1e-25, math.nan]
+    for value in some if is_pynative(run) else rng.choice(some, 1):
+        values = rounded(np.array(value), dtype)
+        case = StrictCase(values, np.ones_like(values), dtype, 2, dim, 1e-3, "contiguous")
+        assert_torchs_bits(torch, run, case)
 
 
 @pytest.mark.parametrize("call", [(adapted.normalize, 2.0, -1), (adapted.l2_normalize,)])
