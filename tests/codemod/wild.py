@@ -68,7 +68,7 @@ class Figures:
 
     def port(self, source: SourceFile) -> None:
         for to, style in itertools.product(("mindspore", "torch"), ("adapter", "inline")):
-            with self.timed("port"):
+            with self.timed(f"port to {to}"):
                 result = port_file(source, to=to, style=style, unsafe=False)
             self.counts[f"rewritten, {style}, to {to}"] += result.rewritten
             if style == "adapter":
@@ -99,7 +99,7 @@ def main(folders: list[str]) -> int:
     for name, number in [("files", len(files)), *sorted(figures.counts.items())]:
         print(f"{name:<32}{number:>8}")
     print(f"search: {len(files) / figures.seconds['search']:.0f} files a second of one core")
-    for what, runs in (("port", 4), ("check", 1)):
+    for what, runs in (("port to mindspore", 2), ("port to torch", 2), ("check", 1)):
         rate = runs * left / figures.seconds[what]
         print(f"{what}, of what is left: {rate:.1f} files a second of one core")
     return int(bool(figures.counts["lost lines"] or figures.counts["reported, adapter, PN209"]))
