@@ -86,11 +86,11 @@ def _remember(frames: list[FrameType], options: Options) -> None:
     with _changing:
         for frame in filter(_compiles, frames):
             found = frame.f_locals
-            if frame.f_code.co_name == _JITTED:
-                function = found[_JITTED]
+            function, cell, phase = (found.get(name) for name in (_JITTED, "obj", "phase"))
+            if function is not None:
                 _functions.setdefault(function, _First(getattr(function, _NAME, ""), options))
-            elif hasattr(found.get("obj"), "compile_cache"):
-                _cells.setdefault(found["obj"], {})[found["phase"]] = options
+            elif hasattr(cell, "compile_cache") and phase is not None:
+                _cells.setdefault(cell, {})[phase] = options
 
 
 def _follow() -> None:
