@@ -122,8 +122,8 @@ def mindspore_case(seed: int, number: int) -> Case:
     What happens to be so or otherwise is not drawn. In float32 and float64 an
     intermediate result that is subnormal is flushed to zero by some of MindSpore's threads. Very
     small epsilons are taken for each other by its cache of kernels. After a vector of zeros under
-    a negative epsilon, whatever the same thread computes is NaN. Vectors without elements end the
-    process.
+    a negative epsilon, what the same thread computes in the same call is NaN. Vectors without
+    elements end the process.
 
     >>> mindspore_case(0, 1).p
     2.0
