@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 import mindspore
@@ -281,23 +282,24 @@ _compiling = _Compiling()
 _observed = _Observed()
 
 
-@ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
+def _plan(function: Callable[..., Plan]) -> Any:
+    """Make a plan of a function whose last argument says whether a graph is being compiled.
+
+    If one is, it runs under the options of the thread that compiles it.
+    """
+
+    @functools.wraps(function)
+    def planned(*arguments: Any) -> Plan:
+        if not arguments[-1]:
+            return function(*arguments)
+        with graphs.compilation():
+            return function(*arguments)
+
+    return ops.constexpr(reuse_result=False)(planned)
+
+
+@_plan
 def _plan_normalize(
-    dtype: Any,
-    shape: semantics.Shape,
-    p: Any,
-    dim: Any,
-    eps: Any,
-    parity: Parity | None,
-    compiling: bool,
-) -> Plan:
-    if not compiling:
-        return _normalize_plan(dtype, shape, p, dim, eps, parity, compiling)
-    with graphs.compilation():
-        return _normalize_plan(dtype, shape, p, dim, eps, parity, compiling)
-
-
-def _normalize_plan(
     dtype: Any,
     shape: semantics.Shape,
     p: Any,
@@ -324,22 +326,8 @@ def _normalize_plan(
     return _semantic_or_large_plan(given, compiling)
 
 
-@ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
+@_plan
 def _plan_l2_normalize(
-    dtype: Any,
-    shape: semantics.Shape,
-    axis: Any,
-    epsilon: Any,
-    parity: Parity | None,
-    compiling: bool,
-) -> Plan:
-    if not compiling:
-        return _l2_normalize_plan(dtype, shape, axis, epsilon, parity, compiling)
-    with graphs.compilation():
-        return _l2_normalize_plan(dtype, shape, axis, epsilon, parity, compiling)
-
-
-def _l2_normalize_plan(
     dtype: Any,
     shape: semantics.Shape,
     axis: Any,

@@ -14,7 +14,7 @@ from portnorm.codemod.findings import Finding, Ignores, chosen, not_python, skip
 from portnorm.codemod.resolve import Module, Unresolved
 from portnorm.codemod.rules import RULES, Found, View
 from portnorm.codemod.rules.gradient import WORDS
-from portnorm.codemod.screen import Screen, Syntax
+from portnorm.codemod.screen import Syntax
 
 DEFAULT = ("PN0", "PN1")
 """Codes that are looked for unless others are named."""
@@ -73,7 +73,7 @@ def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Check
     (b'import mindspore as ms; ms.ops.L2Normalize(axis=1)', 1)
     """
     syntax = Syntax(source.text)
-    if not Screen(syntax).might_use and "portnorm" not in source.text:
+    if not syntax.screen.might_use and "portnorm" not in source.text:
         return Checked(tuple(_with(codes, skipped(source))))
     try:
         looked = _look(syntax, codes)

@@ -140,7 +140,7 @@ class Module:
     Attributes:
         text: its source.
         syntax: all of it, without comments and spaces.
-        tree: its syntax tree with them; bodies of functions that name neither are cut to `pass`.
+        tree: its syntax tree with them; what does not matter is cut.
         uses: where it names one of the two.
         unresolved: where it may name one.
         others: how many calls there are of other functions of these names.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import gc
 import re
 import warnings
@@ -44,7 +45,7 @@ def might_use(text: str) -> bool:
     >>> might_use("import torch; torch.nn.functional.normalize(x)")
     True
     """
-    return Screen(Syntax(text)).might_use
+    return Syntax(text).screen.might_use
 
 
 @contextlib.contextmanager
@@ -80,6 +81,11 @@ class Syntax:
     def all_of(self, kind: type[Node]) -> list[Node]:
         """Return all nodes of a type."""
         return self._nodes.get(kind, [])
+
+    @functools.cached_property
+    def screen(self) -> Screen:
+        """What a look at its nodes tells."""
+        return Screen(self)
 
     @property
     def imports(self) -> list[ast.Import | ast.ImportFrom]:

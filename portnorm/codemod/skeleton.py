@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 from portnorm.codemod.edits import line_starts
-from portnorm.codemod.screen import NAMES, Screen, Syntax
+from portnorm.codemod.screen import NAMES, Syntax
 
 _ALWAYS = NAMES | {"portnorm", "global", "nonlocal"}
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
@@ -108,7 +108,7 @@ def _lines_that_bind(syntax: Syntax, bound: Collection[str]) -> Iterator[int]:
     for node in syntax.imports:
         yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
     names = {(a.asname or a.name).partition(".")[0] for n in syntax.imports for a in n.names}
-    names |= {*bound, *Screen(syntax).modules}
+    names |= {*bound, *syntax.screen.modules}
     for name in syntax.all_of(ast.Name):
         if name.id in names and not isinstance(name.ctx, ast.Load):
             yield name.lineno

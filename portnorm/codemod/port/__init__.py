@@ -18,7 +18,7 @@ from portnorm.codemod.port import adapter, inline
 from portnorm.codemod.port.imports import imports_to_add, imports_to_remove
 from portnorm.codemod.port.rewrite import Refused, Rewrite, Target
 from portnorm.codemod.resolve import FRAMEWORKS, PARAMETERS, Module, Use, bind
-from portnorm.codemod.screen import Screen, Syntax
+from portnorm.codemod.screen import Syntax
 
 __all__ = ["Ported", "Reported", "Style", "Target", "port_source"]
 
@@ -87,9 +87,8 @@ def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool
     y = portnorm.mindspore.normalize(x)
     """
     syntax = Syntax(text)
-    screen = Screen(syntax)
-    if not screen.might_use:
-        return Ported(text, untouched=screen.calls)
+    if not syntax.screen.might_use:
+        return Ported(text, untouched=syntax.screen.calls)
     module = Module(text, syntax=syntax, bound=BOUND)
     ignores = Ignores(text)
     rewrites: list[Rewrite] = []

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import libcst as cst
-from libcst.metadata import ImportAssignment
 
 from portnorm.codemod.edits import Edit
 from portnorm.codemod.port.rewrite import Rewrite
@@ -45,23 +44,20 @@ def imports_to_remove(module: Module, rewrites: Sequence[Rewrite]) -> Iterator[E
     """Yield the edits that remove imports which only rewritten names used."""
     gone = {id(_first(node)) for rewrite in rewrites for node in rewrite.gone}
     unused: dict[int, tuple[cst.Import | cst.ImportFrom, set[str]]] = {}
+    syntax = module.syntax
     for assignment in module.imports():
         statement = assignment.node
         if not isinstance(statement, (cst.Import, cst.ImportFrom)):
             continue
         references = {id(_first(access.node)) for access in assignment.references}
-        # The tree lacks functions that do not matter here; they may use the import, too.
-        if references and references <= gone and _count(module, assignment) == len(references):
+        if not references or not references <= gone:
+            continue
+        # The tree lacks what does not matter here, unless it is whole; that may use it, too.
+        first = assignment.name.partition(".")[0]
+        if syntax.tree is None or syntax.count_of_name(first) == len(references):
             unused.setdefault(id(statement), (statement, set()))[1].add(assignment.name)
     for statement, names in unused.values():
         yield from _without(module, statement, names)
-
-
-def _count(module: Module, assignment: ImportAssignment) -> int:
-    """Count where the first name of an import is read, in all of the module and any scope."""
-    if module.syntax.tree is None:
-        return len({id(_first(access.node)) for access in assignment.references})
-    return module.syntax.count_of_name(assignment.name.partition(".")[0])
 
 
 def _without(

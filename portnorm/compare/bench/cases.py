@@ -15,13 +15,13 @@ import numpy as np
 
 from portnorm.compare.functions import NAMES
 from portnorm.options import Parity
+from portnorm.semantics import L2NORMALIZE
 
 Rng = np.random.Generator
 
 EXACT = "exact"
 """The function that stands for `portnorm.exact` itself."""
 
-_EPSILON = 1e-4
 _SEED = 20261125
 
 
@@ -86,7 +86,7 @@ _SQUARE = (1024, 1024)
 _SMALL = [((8,), 0), ((32, 128), 1)]
 _MILLION = [(_SQUARE, 1), (_SQUARE, 0), ((131072, 8), 1)]
 _SIXTEEN_BITS_AND_DOUBLE = ("float16", "bfloat16", "float64")
-_DTYPES = ("float16", "float32", "float64")
+_DTYPES = sorted(L2NORMALIZE.dtypes)
 
 TORCH_EXACT = (
     *(
@@ -229,10 +229,10 @@ def _mindspore_exact(case: Case, rng: Rng) -> Pair:
     axis = case.dim
     x, dy = (rng.standard_normal(case.shape).astype(case.dtype) for _ in ("x", "dy"))
     if not case.gradient:
-        native, tensor = mindspore.ops.L2Normalize(axis, _EPSILON), mindspore.Tensor(x)
+        native, tensor = mindspore.ops.L2Normalize(axis, L2NORMALIZE.eps), mindspore.Tensor(x)
         return Pair(lambda: mindspore_cpu.l2_normalize(x, axis), lambda: native(tensor))
     y = mindspore_cpu.l2_normalize(x, axis)
-    kernel = mindspore.ops.operations._grad_ops.L2NormalizeGrad(axis, _EPSILON)
+    kernel = mindspore.ops.operations._grad_ops.L2NormalizeGrad(axis, L2NORMALIZE.eps)
     tensors = [mindspore.Tensor(a) for a in (x, y, dy)]
     return Pair(lambda: mindspore_cpu.l2_normalize_vjp(x, y, dy, axis), lambda: kernel(*tensors))
 
@@ -247,7 +247,7 @@ def _mindspore_adapter(case: Case, rng: Rng) -> Pair:
     if case.jit:  # A graph runs on while Python does: asnumpy waits for it.
         graphs = _graphs(parity)
         return Pair(*((lambda f=f: f(tensor, axis).asnumpy()) for f in graphs))
-    native = mindspore.ops.L2Normalize(axis, _EPSILON)
+    native = mindspore.ops.L2Normalize(axis, L2NORMALIZE.eps)
     functions: dict[str, Callable[[Any], Any]] = {
         "normalize": lambda x: adapted.normalize(x, 2.0, axis, parity=parity),
         "l2_normalize": lambda x: adapted.l2_normalize(x, axis, parity=parity),
@@ -269,7 +269,7 @@ def _graphs(parity: Parity | None) -> tuple[Any, Any]:
         return adapted.l2_normalize(x, axis, parity=parity)
 
     def theirs(x: Any, axis: int) -> Any:
-        return mindspore.ops.L2Normalize(axis, _EPSILON)(x)
+        return mindspore.ops.L2Normalize(axis, L2NORMALIZE.eps)(x)
 
     return mindspore.jit(ours), mindspore.jit(theirs)
 
