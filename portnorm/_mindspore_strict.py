@@ -1,6 +1,6 @@
 """parity="strict" on MindSpore tensors: values go to `portnorm.exact`, and bits come back.
 
-parity="semantic" comes here for large tensors on a CPU.
+parity="semantic" comes here on a CPU, for p = 2.
 
 In PyNative a tensor is handed over as a NumPy array that shares its memory, and so is the result;
 where a gradient is recorded, a `_Function` of MindSpore does it. In graphs an operator `ops.Custom`
@@ -121,19 +121,15 @@ def definition_bits(
     dims: tuple[int, ...],
     floor: float,
     floor_takes_ties: bool,
-    exact: Bits | None,
-    limit: float,
     formula: Callable[[Tensor], Tensor],
 ) -> Bits:
-    """Return what computes by the definition at p = 2.
+    """Return what computes by the definition at p = 2, see `Definition`.
 
-    What `exact` gives serves where norms are below the limit; `formula` does the same with
-    operators of MindSpore. For the rest see `Definition`.
+    `formula` does the same with operators of MindSpore.
     """
     from portnorm.exact.definition import Definition, divide, divide_vjp
 
-    forward, arguments = (exact.forward, exact.arguments) if exact else (None, ())
-    definition = Definition(dims, floor, floor_takes_ties, forward, arguments, limit)
+    definition = Definition(dims, floor, floor_takes_ties)
     return Bits(divide, divide_vjp, False, (definition,), formula)
 
 
@@ -327,7 +323,7 @@ def _dressed(array: Array, outfit: Outfit) -> Array:
         array = np.asarray(array.astype(np.uint32) << np.uint32(16)).view(np.float32)
     if outfit.scalar:
         array = array.reshape(1)
-    return np.require(array, requirements="C")
+    return np.asarray(array, order="C")
 
 
 def _laid_out(array: Array, strides: tuple[int, ...]) -> Array:

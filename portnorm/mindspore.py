@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 import mindspore
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, context, nn, ops
 from mindspore.ops._primitive_cache import _get_cache_prim
 
 from portnorm import _mindspore_graphs as graphs
@@ -38,7 +38,6 @@ from portnorm.errors import (
     warn_at_user_line,
 )
 from portnorm.options import Parity, get_options, resolve_parity
-from portnorm.reference import MindSporeReference, TorchReference
 
 try:
     from mindspore.graph.api import _pynative_executor
@@ -56,9 +55,9 @@ Plan = tuple[Any, ...]
 """(method, dims, floor, accumulator, nan_takes_floor, norm), all constants.
 
 For parity="strict" it is ("strict", what `strict.apply` takes) in PyNative and ("operator", what
-`strict.operate` takes) in a graph. For a large tensor on a CPU it is ("large", what
-`strict.apply_contiguous` takes) in PyNative and the same as for parity="strict" in a graph, if that
-stays in this process. Otherwise:
+`strict.operate` takes) in a graph. For p = 2 on a CPU it is ("definition", what
+`strict.apply_contiguous` takes) in PyNative; in a graph that takes a large tensor and stays in this
+process it is the same as for parity="strict". Otherwise:
 
 method: "empty", "nan", "native", "squares" (p = 2, in a type that holds every square),
     "norm" or "complex".
@@ -323,7 +322,7 @@ def _plan_normalize(
         axis, epsilon = _native_arguments(shape, name, arguments)
         return _native_plan(axis, epsilon)
     given = semantics.NORMALIZE, dtype, shape, *arguments, _target()
-    return _semantic_or_large_plan(given, compiling)
+    return _semantic_or_definition_plan(given, compiling)
 
 
 @_plan
@@ -350,7 +349,7 @@ def _plan_l2_normalize(
     if level == "native":
         return _native_plan(axis, epsilon)
     given = semantics.L2NORMALIZE, dtype, shape, 2.0, (axis,), rounded, _target()
-    return _semantic_or_large_plan(given, compiling)
+    return _semantic_or_definition_plan(given, compiling)
 
 
 def _check_rank(shape: semantics.Shape | None) -> None:
@@ -403,19 +402,20 @@ def _semantic_plan(
     return method, dims, floor, accumulator, nan_takes_floor, norm
 
 
-def _semantic_or_large_plan(given: tuple[Any, ...], compiling: bool) -> Plan:
-    bits = _large_bits(*given)
+def _semantic_or_definition_plan(given: tuple[Any, ...], compiling: bool) -> Plan:
+    bits = _definition_bits(*given)
     if bits is None:
         return _semantic_plan(*given)
     if not compiling:
-        return "large", bits
-    if graphs.is_exported() or _graph_leaves_the_process():
+        return "definition", bits
+    shape = given[2]
+    if math.prod(shape) < _LARGE or graphs.is_exported() or _graph_leaves_the_process():
         return _semantic_plan(*given)
-    return "operator", *strict.operation(bits, given[2], False)
+    return "operator", *strict.operation(bits, shape, False)
 
 
 @functools.lru_cache(maxsize=256)
-def _large_bits(
+def _definition_bits(
     function: semantics.Function,
     dtype: Any,
     shape: tuple[int, ...],
@@ -424,47 +424,23 @@ def _large_bits(
     eps: float,
     target: str,
 ) -> strict.Bits | None:
-    """For a large tensor on a CPU, call in arithmetic on its array, which is several times as fast.
+    """Return arithmetic on the array of a tensor on a CPU, or None for what that cannot do.
 
-    Return None for all other tensors.
+    One call of it is many times as fast as a dozen operators.
     """
-    name = _name(dtype)
-    known = None not in shape and math.prod(shape) >= _LARGE
-    if not known or target != "CPU" or p != 2 or name not in _HELD or math.isnan(eps):
+    known = None not in shape and 0 not in shape
+    held = _name(dtype) in semantics.L2NORMALIZE.dtypes
+    if not (known and held) or target != "CPU" or p != 2 or math.isnan(eps):
         return None
     plan = _semantic_plan(function, dtype, shape, p, dims, eps, target)
 
     def formula(x: Tensor) -> Tensor:
         return _divide(x, plan)
 
-    is_l2_normalize = function is semantics.L2NORMALIZE
-    floor = math.sqrt(eps) if is_l2_normalize else eps
-    largest, smallest_floor = _HELD[name]
-    exact = None
-    if smallest_floor <= max(floor, 0) < math.inf:
-        exact = _near_enough(function, shape, name, dims, eps, floor)
-    return strict.definition_bits(dims, floor, is_l2_normalize, exact, largest, formula)
-
-
-def _near_enough(
-    function: semantics.Function,
-    shape: tuple[int, ...],
-    name: str,
-    dims: tuple[int, ...],
-    eps: float,
-    floor: float,
-) -> strict.Bits | None:
-    """Return the exact arithmetic that is as good as parity="semantic" promises, if any is."""
-    if function is semantics.L2NORMALIZE and name != "float16":
-        return strict.l2_normalize_bits(dims[0], eps, MindSporeReference())
-    size = math.prod(shape[d] for d in dims)
-    if name == "float16" and size < _SHORTEST_IN_FLOAT16:
-        return None
-    if function is semantics.L2NORMALIZE and size > _LONGEST_IN_FLOAT16:
-        return None
-    # In float16 L2Normalize rounds its sum; torch does not.
-    arguments = semantics.NormalizeArguments(2.0, dims, floor)
-    return strict.normalize_bits(shape, name, dims, arguments, TorchReference())
+    floor, takes_ties = eps, False
+    if function is semantics.L2NORMALIZE:
+        floor, takes_ties = (math.sqrt(eps), True) if eps > 0 else (-math.inf, False)
+    return strict.definition_bits(dims, floor, takes_ties, formula)
 
 
 def _graph_leaves_the_process() -> bool:
@@ -476,21 +452,8 @@ def _graph_leaves_the_process() -> bool:
 
 _WHOLE_GRAPHS = ("stand_alone", "data_parallel")
 
-_LARGE = 1 << 18
-"""Elements from which on a tensor is worth a look at its magnitudes."""
-
-_SHORTEST_IN_FLOAT16 = 5
-"""Below this size NumPy is faster."""
-
-_LONGEST_IN_FLOAT16 = 8192
-"""float32 sums of so many squares are good to a step of float16."""
-
-_HELD = {
-    "float16": (2.0**15, 0.0),
-    "float32": (2.0**63, 1e-13),
-    "float64": (2.0**511, 1e-100),
-}
-"""By dtype: a norm that the exact arithmetic holds, and a floor above which no underflow shows."""
+_LARGE = 1 << 15
+"""Elements from which on graphs, too, are faster with arithmetic on the array."""
 
 
 def _order(p: float) -> str:
@@ -594,9 +557,11 @@ def _flag_p(p: float, level: Parity) -> None:
 
 
 def _target() -> str:
-    return str(mindspore.get_context("device_target"))
+    """As `mindspore.get_context`, which takes longer than all else that is checked."""
+    return str(context._context().get_param(context.ms_ctx_param.device_target))
 
 
+@functools.lru_cache(maxsize=64)
 def _name(dtype: Any) -> str:
     return str(dtype).lower()
 
@@ -609,7 +574,7 @@ def _divide(x: Tensor, plan: Plan) -> Tensor:
         return strict.apply(x, plan[1])
     if plan[0] == "operator":
         return strict.operate(x, plan[1], plan[2], plan[3])
-    if plan[0] == "large":
+    if plan[0] == "definition":
         return strict.apply_contiguous(x, plan[1])
     method, dims, floor, accumulator, nan_takes_floor, norm = plan
     if method == "empty":

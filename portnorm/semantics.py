@@ -10,6 +10,7 @@ error below with the live function's.
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 import operator
@@ -431,7 +432,7 @@ def round_to(value: float, dtype: str) -> float:
     >>> round_to(1e-12, "float16"), round_to(0.1, "bfloat16")
     (0.0, 0.10009765625)
     """
-    if dtype == "float64" or not math.isfinite(value):
+    if dtype == "float64" or value == 0 or not math.isfinite(value):
         return value
     value = _round_to_format(value, "float32")
     return value if dtype == "float32" else _round_to_format(value, dtype)
@@ -441,8 +442,9 @@ _DIGITS = {"float16": (11, -24), "bfloat16": (8, -133), "float32": (24, -149)}
 """Binary digits of the significand, and the exponent of the smallest subnormal."""
 
 
+@functools.lru_cache(maxsize=256)
 def _round_to_format(value: float, dtype: str) -> float:
-    """Round by arithmetic of whole numbers.
+    """Round by arithmetic of whole numbers; not for -0.0, which a cache takes for 0.0.
 
     How a processor rounds depends on the thread: those of MindSpore's pool flush subnormals to 0.
     """

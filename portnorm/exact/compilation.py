@@ -25,6 +25,12 @@ def inlined(function: _Function) -> _Function:
     return cast(_Function, numba.njit(nogil=True, error_model="numpy")(function))
 
 
+def spliced(function: _Function) -> _Function:
+    """As `inlined`, but never called: what has many arguments and little to do."""
+    compiled = numba.njit(nogil=True, error_model="numpy", forceinline=True)(function)
+    return cast(_Function, compiled)
+
+
 def kernel(function: _Function) -> _Function:
     """Compile a function that Python calls. It holds no lock of the interpreter."""
     compiled = inlined(function)

@@ -1,22 +1,29 @@
 """The definition of both functions at p = 2, near to the exact values, on large NumPy arrays.
 
-parity="semantic" comes here: what counts is how near a result is, and not its bits. Vectors whose
-norms `torch_cpu` or `mindspore_cpu` can hold are left to those. For all others, and for gradients,
-numbers are widened to float64, and those of float64 are scaled by a power of two, so that nothing
-over- or underflows. Special values are those of the formula.
+parity="semantic" comes here: what counts is how near a result is. Numbers are widened to float64,
+and those of float64 are scaled by a power of two where squares could over- or underflow. The order
+of the sums is fixed, so that results have the same bits on every processor; they are not those of
+a framework. Special values are those of the formula.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnorm.exact.arrays import Array
-from portnorm.exact.compilation import kernel
-from portnorm.exact.ieee import enter_default_environment, leave_default_environment
+from portnorm.exact import parallel
+from portnorm.exact.arrays import Array, memory
+from portnorm.exact.compilation import inlined, kernel, spliced
+from portnorm.exact.ieee import (
+    after_entering,
+    enter_default_environment,
+    leave_default_environment,
+)
+from portnorm.exact.lanes import divide_for, elements, load_part, spread, store_part, sum_of_lanes
+from portnorm.exact.parallel import take, take_next
 
 
 class Definition(NamedTuple):
@@ -27,136 +34,468 @@ class Definition(NamedTuple):
         floor: the lower bound of the norm.
         floor_takes_ties: whether a norm has to exceed the floor, as in L2Normalize, where one that
             equals it, or is NaN, selects it.
-        forward: exact arithmetic that is near enough where norms are below `limit`, or None.
-        arguments: of `forward`.
-        limit: see `forward`.
     """
 
     dims: tuple[int, ...]
     floor: float
     floor_takes_ties: bool
-    forward: Callable[..., Array] | None
-    arguments: tuple[Any, ...]
-    limit: float
 
 
 def divide(x: Array, definition: Definition) -> Array:
     """Return the vectors of x divided by their norms or by the floor.
 
-    >>> unit = Definition((0,), 1e-12, False, None, (), 0.0)
-    >>> divide(np.array([3e200, 4e200]), unit)
+    Args:
+        x: array of any shape: float16, float32 or float64.
+        definition: what is computed.
+
+    Returns:
+        C-contiguous array of the shape and dtype of ``x``.
+
+    >>> divide(np.array([3e200, 4e200]), Definition((0,), 1e-12, False))
     array([0.6, 0.8])
     """
-    size = math.prod(x.shape[d] for d in definition.dims)
-    if definition.forward is not None and bound_of_norms(x, size) < definition.limit:
-        return definition.forward(x, *definition.arguments)
-    return _by_vector(_divide_block, definition, x)
+    return _run(fill_quotients, definition, x)
 
 
 def divide_vjp(x: Array, dy: Array, definition: Definition) -> Array:
     """Return the product of a cotangent with the Jacobian of `divide`.
 
-    >>> unit = Definition((0,), 1e-12, False, None, (), 0.0)
-    >>> divide_vjp(np.array([2.0, 0.0]), np.array([1.0, 1.0]), unit)
+    Args:
+        x: as for `divide`.
+        dy: the cotangent, of the shape and dtype of ``x``.
+        definition: as for `divide`.
+
+    Returns:
+        C-contiguous array of the shape and dtype of ``x``.
+
+    >>> divide_vjp(np.array([2.0, 0.0]), np.array([1.0, 1.0]), Definition((0,), 1e-12, False))
     array([0. , 0.5])
     """
-    return _by_vector(_vjp_of_block, definition, x, dy)
+    return _run(fill_gradient, definition, x, dy)
 
 
-def bound_of_norms(x: Array, size: int) -> float:
-    """Return what no norm over `size` elements exceeds; not finite where there is a NaN."""
-    elements = x.reshape(-1)
-    if x.dtype == np.float16:  # as integers, which NumPy compares faster
-        largest = (elements.view(np.int16) & np.int16(0x7FFF)).max().view(np.float16)
-        return float(largest) * math.sqrt(size)
-    with np.errstate(all="ignore"):
-        return math.sqrt(np.dot(elements, elements))
+# --- kernels -------------------------------------------------------------------------------------
+# Vectors lie in memory as (outer, size, inner), of which `size` is reduced. With a factor, a power
+# of two by which a vector is multiplied twice before it is squared, with a divisor that is
+# multiplied by it, and with a norm, which is the same or, if that is the floor, infinite:
+#
+#     y = x * factor / divisor,    z = x * factor / norm,
+#     dx = (dy - z * <z, dy>) * factor / divisor
+#
+# Lanes take a tensor in runs: where they start, how many steps there are, how far it is to the next
+# one, how many elements are left in the first one, and how many fewer in the next one. If inner is
+# 1 they lie side by side in one vector; else each is of another vector.
+
+WIDTH = (0,) * 8
+LANES = len(WIDTH)
+BLOCK = 16
+"""Steps whose terms are added up as they are; the sums of blocks are added up without loss."""
+
+COLUMNS = 512
+UNIT = 8192
+"""Elements of a unit of work, at least."""
+
+LARGEST_TOTAL, SMALLEST_TOTAL = 2.0**1000, 2.0**-900
+DOWN, UP = 2.0**-300, 2.0**300
+SMALLEST_FLOOR = 2.0**-400
+"""A floor that no vector whose sum of squares is below `SMALLEST_TOTAL` can reach."""
 
 
-# --- blocks of vectors ---------------------------------------------------------------------------
+@spliced
+def squares(x: Any, factor: Any, run: Any) -> Any:
+    """Return sums of squares of what is scaled, in lanes."""
+    at, steps, stride, left, fewer = run
+    total, factor = spread(0.0, WIDTH), factor * factor
+    for _ in range(steps):
+        scaled = load_part(x, at, left, total) * factor
+        total = total + scaled * scaled
+        at += stride
+        left -= fewer
+    return total
 
 
-def _by_vector(function: Callable[..., Array], definition: Definition, *arrays: Array) -> Array:
-    """Call a function with a few vectors at a time, which stay in the cache."""
-    x = arrays[0]
-    last = tuple(range(x.ndim - len(definition.dims), x.ndim))
-    moved = [np.moveaxis(array, definition.dims, last) for array in arrays]
-    size = math.prod(x.shape[d] for d in definition.dims)
-    vectors = [array.reshape(-1, size) for array in moved]
-    result = np.empty_like(vectors[0])
-    step = max(1, _BLOCK // size)
-    environment = _enter()
-    try:
-        with np.errstate(all="ignore"):
-            for start in range(0, len(result), step):
-                block = slice(start, start + step)
-                result[block] = _of_block(function, definition, [v[block] for v in vectors])
-    finally:
-        _leave(environment)
-    back = np.moveaxis(result.reshape(moved[0].shape), last, definition.dims)
-    return np.ascontiguousarray(back)
+@spliced
+def products(x: Any, dy: Any, factor: Any, norm: Any, run: Any) -> Any:
+    """Return sums of z * dy, in lanes."""
+    at, steps, stride, left, fewer = run
+    total = spread(0.0, WIDTH)
+    for _ in range(steps):
+        z = load_part(x, at, left, total) * factor / norm
+        total = total + z * load_part(dy, at, left, total)
+        at += stride
+        left -= fewer
+    return total
 
 
-def _of_block(function: Callable[..., Array], definition: Definition, block: list[Array]) -> Array:
-    """NumPy is slow where rows are short: those become columns."""
-    short = block[0].shape[1] < _SHORT
-    held = [np.array(a.T if short else a, np.float64, order="C") for a in block]
-    axis, scaled = 0 if short else 1, block[0].dtype == np.float64
-    result = function(definition, axis, scaled, *held)
-    return result.T if short else result
+@spliced
+def write_quotients(y: Any, x: Any, factor: Any, divisor: Any, run: Any) -> None:
+    """Write y."""
+    at, steps, stride, left, fewer = run
+    inverse = spread(1.0, WIDTH) / divisor
+    for _ in range(steps):
+        scaled = load_part(x, at, left, factor) * factor
+        store_part(y, at, left, divide_for(y, scaled, divisor, inverse))
+        at += stride
+        left -= fewer
 
 
-def _divide_block(definition: Definition, axis: int, scaled: bool, x: Array) -> Array:
-    x, _, divisor, _ = _divisors(definition, axis, scaled, x)
-    quotients: Array = x / divisor
-    return quotients
+@spliced
+def write_gradient(
+    dx: Any, x: Any, dy: Any, factor: Any, divisor: Any, norm: Any, along: Any, run: Any
+) -> None:
+    """Write dx, where `along` is <z, dy>."""
+    at, steps, stride, left, fewer = run
+    for _ in range(steps):
+        z = load_part(x, at, left, factor) * factor / norm
+        across = load_part(dy, at, left, factor) - z * along
+        store_part(dx, at, left, across * factor / divisor)
+        at += stride
+        left -= fewer
 
 
-def _vjp_of_block(definition: Definition, axis: int, scaled: bool, x: Array, dy: Array) -> Array:
-    x, scale, divisor, floored = _divisors(definition, axis, scaled, x)
-    y = x / divisor
-    along = (dy * y).sum(axis, keepdims=True)
-    constant = floored | (divisor == 0)
-    dx: Array = (dy - np.where(constant, 0.0, y * along)) / divisor
-    return dx / scale if scaled else dx
+@spliced
+def add_block(high: Any, low: Any, block: Any) -> Any:
+    """Return sums with one more term, and what has been lost in rounding them."""
+    total = high + block
+    added = total - high
+    return total, low + ((high - (total - added)) + (block - added))
 
 
-def _divisors(
-    definition: Definition, axis: int, scaled: bool, x: Array
-) -> tuple[Array, Array | float, Array, Array]:
-    """Return x / scale, scale, divisor / scale, and whether the divisor is the floor."""
-    scale = _scales(x, axis) if scaled else 1.0
-    if scaled:
-        x = x / scale
-    norm = np.sqrt((x * x).sum(axis, keepdims=True))
-    whole = norm * scale
-    floored = (
-        ~(whole > definition.floor) if definition.floor_takes_ties else (whole < definition.floor)
+@inlined
+def settled(high: float, low: float) -> float:
+    """Return a sum with what was lost; that is no number where the sum is not finite."""
+    return high + low if low == low else high
+
+
+@inlined
+def factor_for(total: float, floor: float) -> float:
+    """Return a factor with which squares of a vector neither over- nor underflow."""
+    if total > LARGEST_TOTAL:
+        return DOWN
+    return UP if not total >= SMALLEST_TOTAL and floor < SMALLEST_FLOOR else 1.0
+
+
+@inlined
+def divisor_for(total: float, factor: float, floor: float, floor_takes_ties: bool) -> Any:
+    """Return divisor and norm."""
+    norm, least = np.sqrt(total) / factor, floor * factor
+    above = norm > least if floor_takes_ties else not norm < least
+    return norm if above else least, norm if above and norm != 0 else np.inf
+
+
+# --- one vector, if inner is 1 --------------------------------------------------------------------
+
+
+@spliced
+def run_of_row(at: int, size: int, first: int, most: int) -> Any:
+    """Return the run of a vector from its element `first` on."""
+    left = size - first
+    return at + first, (min(left, most) + LANES - 1) // LANES, LANES, left, LANES
+
+
+@spliced
+def squares_of_row(x: Any, at: int, size: int, factor: float) -> Any:
+    """Return the sum of squares of a scaled vector."""
+    factors, high, low = spread(factor, WIDTH), spread(0.0, WIDTH), spread(0.0, WIDTH)
+    for first in range(0, size, BLOCK * LANES):
+        block = squares(x, factors, run_of_row(at, size, first, BLOCK * LANES))
+        high, low = add_block(high, low, block)
+    return settled(sum_of_lanes(high), sum_of_lanes(low))
+
+
+@spliced
+def scale_row(x: Any, at: int, size: int, floor: float, floor_takes_ties: bool) -> Any:
+    """Return factor, divisor and norm."""
+    total = squares_of_row(x, at, size, 1.0)
+    factor = factor_for(total, floor)
+    if factor != 1:
+        total = squares_of_row(x, at, size, factor)
+    divisor, norm = divisor_for(total, factor, floor, floor_takes_ties)
+    return factor, divisor, norm
+
+
+@spliced
+def divide_short_row(
+    y: Any, x: Any, at: int, size: int, floor: float, floor_takes_ties: bool
+) -> bool:
+    """Write y of a vector that lanes hold, unless it needs a factor; return whether it is done."""
+    whole = load_part(x, at, size, spread(0.0, WIDTH))
+    total = sum_of_lanes(whole * whole)
+    if factor_for(total, floor) != 1:
+        return False
+    divisor, _ = divisor_for(total, 1.0, floor, floor_takes_ties)
+    divisors = spread(divisor, WIDTH)
+    store_part(y, at, size, divide_for(y, whole, divisors, spread(1.0, WIDTH) / divisors))
+    return True
+
+
+@spliced
+def divide_row(y: Any, x: Any, at: int, size: int, floor: float, floor_takes_ties: bool) -> None:
+    """Write y of one vector."""
+    if size <= LANES and divide_short_row(y, x, at, size, floor, floor_takes_ties):
+        return
+    factor, divisor, _ = scale_row(x, at, size, floor, floor_takes_ties)
+    run = run_of_row(at, size, 0, size)
+    write_quotients(y, x, spread(factor, WIDTH), spread(divisor, WIDTH), run)
+
+
+@spliced
+def differentiate_row(
+    dx: Any, x: Any, dy: Any, at: int, size: int, floor: float, floor_takes_ties: bool
+) -> None:
+    """Write dx of one vector."""
+    scales = scale_row(x, at, size, floor, floor_takes_ties)
+    factor, divisor, norm = (
+        spread(scales[0], WIDTH),
+        spread(scales[1], WIDTH),
+        spread(scales[2], WIDTH),
     )
-    return x, scale, np.where(floored, definition.floor / scale, norm), floored
+    high, low = spread(0.0, WIDTH), spread(0.0, WIDTH)
+    for first in range(0, size, BLOCK * LANES):
+        run = run_of_row(at, size, first, BLOCK * LANES)
+        high, low = add_block(high, low, products(x, dy, factor, norm, run))
+    total = settled(sum_of_lanes(high), sum_of_lanes(low))
+    along = spread(total if scales[1] == scales[2] else 0.0, WIDTH)
+    run = run_of_row(at, size, 0, size)
+    write_gradient(dx, x, dy, factor, divisor, norm, along, run)
 
 
-def _scales(x: Array, axis: int) -> Array:
-    """Return a power of two near the largest magnitude of each vector."""
-    largest = np.abs(x).max(axis, keepdims=True)
-    _, exponent = np.frexp(np.where(np.isfinite(largest), largest, 1.0))
-    scales: Array = np.ldexp(1.0, np.maximum(exponent - 1, _LOWEST_EXPONENT))
-    return scales
+# --- neighbours, if inner is more -----------------------------------------------------------------
+# `held` has a column for each of them, and five rows:
+
+FACTOR, DIVISOR, NORM, SUM, LOST = range(0, 5 * COLUMNS, COLUMNS)
+
+
+@spliced
+def fill(held: Any, row: int, columns: int, value: float) -> None:
+    """Set the lanes of a row of `held`."""
+    for column in range(0, columns, LANES):
+        store_part(held, row + column, LANES, spread(value, WIDTH))
+
+
+@spliced
+def place_of_columns(tile: int, size: int, inner: int) -> Any:
+    """Return where a tile of neighbours starts, and how many they are."""
+    blocks = (inner + COLUMNS - 1) // COLUMNS
+    column = tile % blocks * COLUMNS
+    return tile // blocks * size * inner + column, min(COLUMNS, inner - column)
+
+
+@spliced
+def run_of_columns(at: int, size: int, inner: int, first: int, column: int, columns: int) -> Any:
+    """Return the run of a block of rows, from row `first` and from `column` on."""
+    return at + first * inner + column, min(BLOCK, size - first), inner, columns - column, 0
+
+
+@spliced
+def lanes_of(held: Any, row: int, column: int) -> Any:
+    """Return lanes of a row of `held`."""
+    return load_part(held, row + column, LANES, spread(0.0, WIDTH))
+
+
+@spliced
+def hold_block(held: Any, column: int, block: Any) -> None:
+    """Add the sums of a block to those that are held."""
+    high, low = add_block(lanes_of(held, SUM, column), lanes_of(held, LOST, column), block)
+    store_part(held, SUM + column, LANES, high)
+    store_part(held, LOST + column, LANES, low)
+
+
+@spliced
+def sum_squares(held: Any, x: Any, at: int, size: int, inner: int, columns: int) -> None:
+    """Fill in the sums of squares of the scaled vectors."""
+    fill(held, SUM, columns, 0.0)
+    fill(held, LOST, columns, 0.0)
+    for first in range(0, size, BLOCK):
+        for column in range(0, columns, LANES):
+            run = run_of_columns(at, size, inner, first, column, columns)
+            hold_block(held, column, squares(x, lanes_of(held, FACTOR, column), run))
+    for column in range(columns):
+        held[SUM + column] = settled(held[SUM + column], held[LOST + column])
+
+
+@spliced
+def scale_columns(
+    held: Any,
+    x: Any,
+    at: int,
+    size: int,
+    inner: int,
+    columns: int,
+    floor: float,
+    floor_takes_ties: bool,
+) -> None:
+    """Fill in factors, divisors and norms."""
+    fill(held, FACTOR, columns, 1.0)
+    sum_squares(held, x, at, size, inner, columns)
+    scaled = False
+    for column in range(columns):
+        factor = factor_for(held[SUM + column], floor)
+        held[FACTOR + column] = factor
+        scaled |= factor != 1
+    if scaled:
+        sum_squares(held, x, at, size, inner, columns)
+    for column in range(columns):
+        held[DIVISOR + column], held[NORM + column] = divisor_for(
+            held[SUM + column], held[FACTOR + column], floor, floor_takes_ties
+        )
+
+
+@spliced
+def divide_columns(
+    held: Any,
+    y: Any,
+    x: Any,
+    at: int,
+    size: int,
+    inner: int,
+    columns: int,
+    floor: float,
+    floor_takes_ties: bool,
+) -> None:
+    """Write y of neighbours."""
+    scale_columns(held, x, at, size, inner, columns, floor, floor_takes_ties)
+    for first in range(0, size, BLOCK):
+        for column in range(0, columns, LANES):
+            factor, divisor = lanes_of(held, FACTOR, column), lanes_of(held, DIVISOR, column)
+            run = run_of_columns(at, size, inner, first, column, columns)
+            write_quotients(y, x, factor, divisor, run)
+
+
+@spliced
+def differentiate_columns(
+    held: Any,
+    dx: Any,
+    x: Any,
+    dy: Any,
+    at: int,
+    size: int,
+    inner: int,
+    columns: int,
+    floor: float,
+    floor_takes_ties: bool,
+) -> None:
+    """Write dx of neighbours."""
+    scale_columns(held, x, at, size, inner, columns, floor, floor_takes_ties)
+    fill(held, SUM, columns, 0.0)
+    fill(held, LOST, columns, 0.0)
+    for first in range(0, size, BLOCK):
+        for column in range(0, columns, LANES):
+            factor, norm = lanes_of(held, FACTOR, column), lanes_of(held, NORM, column)
+            run = run_of_columns(at, size, inner, first, column, columns)
+            hold_block(held, column, products(x, dy, factor, norm, run))
+    for column in range(columns):
+        total = settled(held[SUM + column], held[LOST + column])
+        held[SUM + column] = total if held[NORM + column] == held[DIVISOR + column] else 0
+    for first in range(0, size, BLOCK):
+        for column in range(0, columns, LANES):
+            factor, divisor = lanes_of(held, FACTOR, column), lanes_of(held, DIVISOR, column)
+            norm, along = lanes_of(held, NORM, column), lanes_of(held, SUM, column)
+            run = run_of_columns(at, size, inner, first, column, columns)
+            write_gradient(dx, x, dy, factor, divisor, norm, along, run)
+
+
+# --- all of a tensor ------------------------------------------------------------------------------
+# A tile is one vector if inner is 1, else up to `COLUMNS` neighbours.
 
 
 @kernel
-def _enter() -> Any:
-    return enter_default_environment()
-
-
-@kernel
-def _leave(previous: Any) -> None:
+def fill_quotients(
+    queue: Any,
+    tiles: int,
+    unit_tiles: int,
+    y: Any,
+    x: Any,
+    size: int,
+    inner: int,
+    floor: float,
+    floor_takes_ties: bool,
+) -> None:
+    """Write y for units of tiles."""
+    previous = enter_default_environment()
+    floor = after_entering(floor)
+    y, x, room = elements(y), elements(x), np.empty(5 * COLUMNS)
+    held = elements(room)
+    unit = take(queue)
+    while unit >= 0:
+        for tile in range(unit * unit_tiles, min((unit + 1) * unit_tiles, tiles)):
+            if inner == 1:
+                divide_row(y, x, tile * size, size, floor, floor_takes_ties)
+            else:
+                at, columns = place_of_columns(tile, size, inner)
+                divide_columns(held, y, x, at, size, inner, columns, floor, floor_takes_ties)
+        unit = take_next(queue)
+    room[0] = 0  # it has to live until here
     leave_default_environment(previous)
 
 
-_BLOCK = 1 << 15
-"""Elements of float64 that stay in the cache with what is computed from them."""
+@kernel
+def fill_gradient(
+    queue: Any,
+    tiles: int,
+    unit_tiles: int,
+    dx: Any,
+    x: Any,
+    dy: Any,
+    size: int,
+    inner: int,
+    floor: float,
+    floor_takes_ties: bool,
+) -> None:
+    """Write dx for units of tiles."""
+    previous = enter_default_environment()
+    floor = after_entering(floor)
+    dx, x, dy, room = elements(dx), elements(x), elements(dy), np.empty(5 * COLUMNS)
+    held = elements(room)
+    unit = take(queue)
+    while unit >= 0:
+        for tile in range(unit * unit_tiles, min((unit + 1) * unit_tiles, tiles)):
+            if inner == 1:
+                differentiate_row(dx, x, dy, tile * size, size, floor, floor_takes_ties)
+            else:
+                at, columns = place_of_columns(tile, size, inner)
+                differentiate_columns(
+                    held, dx, x, dy, at, size, inner, columns, floor, floor_takes_ties
+                )
+        unit = take_next(queue)
+    room[0] = 0  # it has to live until here
+    leave_default_environment(previous)
 
-_SHORT = 64
-_LOWEST_EXPONENT = -1000
-"""Vectors that are smaller still are far below any floor; dividing by more would overflow."""
+
+# --- calls ----------------------------------------------------------------------------------------
+
+
+def _run(kernel: Any, definition: Definition, *arrays: Array) -> Array:
+    """Call a kernel with a new array and with these."""
+    rank = arrays[0].ndim
+    dims = tuple(sorted(definition.dims))
+    last = tuple(range(rank - len(dims), rank))
+    together = not dims or dims == tuple(range(dims[0], dims[0] + len(dims)))
+    if not together:
+        arrays = tuple(np.moveaxis(array, dims, last) for array in arrays)
+    arrays = tuple(np.asarray(array, order="C") for array in arrays)
+    result = np.empty_like(arrays[0])
+    size, inner, tiles, unit_tiles = _layout(result.shape, dims if together else last)
+    parallel.run(
+        kernel,
+        -(-tiles // unit_tiles),
+        result.size,
+        tiles,
+        unit_tiles,
+        memory(result),
+        *map(memory, arrays),
+        size,
+        inner,
+        definition.floor,
+        definition.floor_takes_ties,
+    )
+    return result if together else np.asarray(np.moveaxis(result, last, dims), order="C")
+
+
+@functools.lru_cache(maxsize=1024)
+def _layout(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """Return size, inner, the number of tiles, and how many are a unit of work."""
+    first, last = (dims[0], dims[-1] + 1) if dims else (0, 0)
+    size, inner = math.prod(shape[first:last]), math.prod(shape[last:])
+    tiles = math.prod(shape[:first]) * -(-inner // COLUMNS)
+    return size, inner, tiles, max(1, UNIT // (size * min(inner, COLUMNS)))

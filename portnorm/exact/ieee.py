@@ -145,10 +145,19 @@ def _compile_widen(value: Any) -> Callable[..., Any]:
     return lambda value: value
 
 
+def narrow_value(builder: Any, value: Any) -> Any:
+    """Generate the instructions that turn float (one or lanes) into the i16 of a float16."""
+    if isinstance(value.type, ir.VectorType):
+        half, bits = (ir.VectorType(kind, value.type.count) for kind in (ir.HalfType(), _I16))
+    else:
+        half, bits = ir.HalfType(), _I16
+    return builder.bitcast(builder.fptrunc(value, half), bits)
+
+
 @intrinsic  # type: ignore[untyped-decorator]
 def _narrow_to_half(typing_context: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), _I16)
+        return narrow_value(builder, arguments[0])
 
     return types.uint16(types.float32), generate
 

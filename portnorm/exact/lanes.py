@@ -1,4 +1,4 @@
-"""Lanes: a fixed number of running sums that a processor keeps side by side in one register.
+"""Lanes: a fixed number of numbers that a processor keeps side by side in one register.
 
 How many there are is part of the type, so that compiled code holds them in a vector register. In
 plain Python lanes are a NumPy array.
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import (
     intrinsic,
     models,
@@ -20,7 +21,7 @@ from numba.extending import (
     register_model,
 )
 
-from portnorm.exact.ieee import widen, widen_value
+from portnorm.exact.ieee import narrow, narrow_value, widen, widen_value
 
 
 class Lanes(types.Type):  # type: ignore[misc]
@@ -52,6 +53,50 @@ def load_lanes(array: Any, start: int, like: Any) -> Any:
 def lane(lanes: Any, index: int) -> Any:
     """Return one of the lanes."""
     return lanes[index]
+
+
+def spread(value: float, width: tuple[int, ...]) -> Any:
+    """Return as many float64 lanes as `width` has entries, each of this value."""
+    return np.full(len(width), value)
+
+
+def elements(array: Any) -> Any:
+    """Return a contiguous array as `load_part` and `store_part` take it.
+
+    In compiled code it is the bare address, for whose copies nobody counts references. It has to be
+    asked for in the kernel, which keeps the array alive.
+    """
+    return array
+
+
+def load_part(array: Any, start: int, count: int, like: Any) -> Any:
+    """Return `count` elements of `array`, or as many as there are lanes, as float64; then 0."""
+    loaded = np.zeros(len(like))
+    held = array[start : start + min(count, len(like))]
+    loaded[: len(held)] = widen(held)
+    return loaded
+
+
+def store_part(array: Any, start: int, count: int, lanes: Any) -> None:
+    """Write `count` float64 lanes, or all, to `array`; to float16 by way of float32."""
+    for i in range(min(count, len(lanes))):
+        array[start + i] = narrow(lanes[i], array)
+
+
+def divide_for(stored: Any, a: Any, b: Any, inverse: Any) -> Any:
+    """Return a / b to be stored as float64, and a * inverse, which is faster, as less."""
+    return a / b if stored.dtype == np.float64 else a * inverse
+
+
+def sum_of_lanes(lanes: Any) -> Any:
+    """Return the sum of a power of two of lanes: the upper half is added to the lower one."""
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        lanes = lanes[:half] + lanes[half:]
+    return lanes[0]
+
+
+_I32 = ir.IntType(32)
 
 
 def _accumulator(stored: Any) -> Any:
@@ -94,9 +139,129 @@ def _extract(typing_context: Any, lanes: Any, index: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def _spread(typing_context: Any, value: Any, width: Any) -> Any:
+    kind = Lanes(types.float64, len(width))
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _repeated(builder, arguments[0], kind.lanes)
+
+    return kind(types.float64, width), generate
+
+
+def _repeated(builder: Any, value: Any, count: int) -> Any:
+    kind = ir.VectorType(value.type, count)
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, _I32(0))
+    return builder.shuffle_vector(
+        first, first, ir.Constant(ir.VectorType(_I32, count), [0] * count)
+    )
+
+
+def _part(
+    context: Any, builder: Any, array: Any, lanes: int, arguments: Any
+) -> tuple[Any, Any, Any, Any]:
+    """Return pointer, alignment and mask of a part of an array, and the end of intrinsics' names.
+
+    Args:
+        context, builder: of the intrinsic.
+        array: the type of what `elements` returns.
+        lanes: how many there are.
+        arguments: what that is, where the part starts, and the number of elements.
+    """
+    kind = ir.VectorType(context.get_data_type(array.dtype), lanes)
+    first = builder.gep(arguments[0], [arguments[1]])
+    pointer = builder.bitcast(first, kind.as_pointer())
+    count = _repeated(builder, arguments[2], lanes)
+    mask = builder.icmp_signed("<", ir.Constant(count.type, list(range(lanes))), count)
+    name = f"v{lanes}{kind.element.intrinsic_name}"
+    return pointer, _I32(array.dtype.bitwidth // 8), mask, f"{name}.p0{name}"
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _elements(typing_context: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.make_array(array)(context, builder, arguments[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _load_part(typing_context: Any, array: Any, start: Any, count: Any, like: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer, align, mask, name = _part(context, builder, array, like.lanes, arguments)
+        kind = ir.VectorType(context.get_data_type(array.dtype), like.lanes)
+        instruction = ir.FunctionType(kind, [pointer.type, _I32, mask.type, kind])
+        load = cgutils.get_or_insert_function(
+            builder.module, instruction, f"llvm.masked.load.{name}"
+        )
+        value = builder.call(load, [pointer, align, mask, ir.Constant(kind, None)])
+        if array.dtype == types.uint16:
+            value = widen_value(builder, value, array.dtype)
+        if array.dtype != types.float64:
+            value = builder.fpext(value, ir.VectorType(ir.DoubleType(), like.lanes))
+        return value
+
+    return like(array, types.intp, types.intp, like), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _store_part(typing_context: Any, array: Any, start: Any, count: Any, lanes: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pointer, align, mask, name = _part(context, builder, array, lanes.lanes, arguments)
+        value = arguments[3]
+        if array.dtype != types.float64:
+            value = builder.fptrunc(value, ir.VectorType(ir.FloatType(), lanes.lanes))
+        if array.dtype == types.uint16:
+            value = narrow_value(builder, value)
+        instruction = ir.FunctionType(ir.VoidType(), [value.type, pointer.type, _I32, mask.type])
+        store = cgutils.get_or_insert_function(
+            builder.module, instruction, f"llvm.masked.store.{name}"
+        )
+        builder.call(store, [value, pointer, align, mask])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, lanes), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _sum(typing_context: Any, lanes: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (value,) = arguments
+        while value.type.count > 1:
+            half = value.type.count // 2
+            lower, upper = (
+                builder.shuffle_vector(
+                    value,
+                    value,
+                    ir.Constant(ir.VectorType(_I32, half), list(range(first, first + half))),
+                )
+                for first in (0, half)
+            )
+            value = builder.fadd(lower, upper)
+        return builder.extract_element(value, _I32(0))
+
+    return lanes.dtype(lanes), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def _add(typing_context: Any, a: Any, b: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.fadd(*arguments)
+
+    return a(a, b), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _subtract(typing_context: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fsub(*arguments)
+
+    return a(a, b), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _divide(typing_context: Any, a: Any, b: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.fdiv(*arguments)
 
     return a(a, b), generate
 
@@ -124,9 +289,51 @@ def _compile_lane(lanes: Any, index: Any) -> Callable[..., Any]:
     return lambda lanes, index: _extract(lanes, index)
 
 
+@overload(spread, strict=False)  # type: ignore[untyped-decorator]
+def _compile_spread(value: Any, width: Any) -> Callable[..., Any]:
+    return lambda value, width: _spread(value, width)
+
+
+@overload(elements, strict=False)  # type: ignore[untyped-decorator]
+def _compile_elements(array: Any) -> Callable[..., Any]:
+    return lambda array: _elements(array)
+
+
+@overload(load_part, strict=False)  # type: ignore[untyped-decorator]
+def _compile_load_part(array: Any, start: Any, count: Any, like: Any) -> Callable[..., Any]:
+    return lambda array, start, count, like: _load_part(array, start, count, like)
+
+
+@overload(store_part, strict=False)  # type: ignore[untyped-decorator]
+def _compile_store_part(array: Any, start: Any, count: Any, lanes: Any) -> Callable[..., Any]:
+    return lambda array, start, count, lanes: _store_part(array, start, count, lanes)
+
+
+@overload(divide_for, strict=False)  # type: ignore[untyped-decorator]
+def _compile_divide_for(stored: Any, a: Any, b: Any, inverse: Any) -> Callable[..., Any]:
+    if stored.dtype == types.float64:
+        return lambda stored, a, b, inverse: a / b
+    return lambda stored, a, b, inverse: a * inverse
+
+
+@overload(sum_of_lanes, strict=False)  # type: ignore[untyped-decorator]
+def _compile_sum(lanes: Any) -> Callable[..., Any]:
+    return lambda lanes: _sum(lanes)
+
+
 @overload(operator.add, strict=False)  # type: ignore[untyped-decorator]
 def _compile_add(a: Any, b: Any) -> Callable[..., Any] | None:
     return (lambda a, b: _add(a, b)) if isinstance(a, Lanes) else None
+
+
+@overload(operator.truediv, strict=False)  # type: ignore[untyped-decorator]
+def _compile_divide(a: Any, b: Any) -> Callable[..., Any] | None:
+    return (lambda a, b: _divide(a, b)) if isinstance(a, Lanes) else None
+
+
+@overload(operator.sub, strict=False)  # type: ignore[untyped-decorator]
+def _compile_subtract(a: Any, b: Any) -> Callable[..., Any] | None:
+    return (lambda a, b: _subtract(a, b)) if isinstance(a, Lanes) else None
 
 
 @overload(operator.mul, strict=False)  # type: ignore[untyped-decorator]

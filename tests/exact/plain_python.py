@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from portnorm.exact import mindspore_cpu, torch_cpu
+from portnorm.exact.definition import Definition, divide, divide_vjp
 from portnorm.reference import MindSporeReference, TorchReference
 from tests.exact.random_cases import STORAGE, random_case, random_values
 from tests.exact.same_encoding import Array, words
@@ -78,10 +79,21 @@ def mindspore_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
                 yield f"gradient {name}", grad
 
 
+def definitions(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+    for dtype in ("float16", "float32", "float64"):
+        for shape, dims in (((2, 530), (1,)), ((3, 70, 9), (1,)), ((2, 3, 2), (0, 2))):
+            x, dy = (random_values(rng, int(np.prod(shape)), dtype) for _ in range(2))
+            x, dy = x.reshape(shape), dy.reshape(shape)
+            for takes_ties in (False, True):
+                definition = Definition(dims, float(rng.choice([0.0, 1e-12, 0.5])), takes_ties)
+                yield f"forward {dtype}{shape} {definition}", divide(x, definition)
+                yield f"gradient {dtype}{shape} {definition}", divide_vjp(x, dy, definition)
+
+
 def results(seed: int) -> list[tuple[str, str]]:
     """Return the name and the encoding of each result."""
     rng = np.random.default_rng(seed)
-    parts = (torch_results, shared_out, powers, mindspore_results)
+    parts = (torch_results, shared_out, powers, mindspore_results, definitions)
     with np.errstate(all="ignore"):
         return [
             (f"{number}: {name}", f"{array.dtype}{array.shape} {words(array).tobytes().hex()}")
