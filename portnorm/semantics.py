@@ -432,7 +432,7 @@ def round_to(value: float, dtype: str) -> float:
     >>> round_to(1e-12, "float16"), round_to(0.1, "bfloat16")
     (0.0, 0.10009765625)
     """
-    if dtype == "float64" or value == 0 or not math.isfinite(value):
+    if dtype == "float64" or not math.isfinite(value):
         return value
     value = _round_to_format(value, "float32")
     return value if dtype == "float32" else _round_to_format(value, dtype)
@@ -442,9 +442,14 @@ _DIGITS = {"float16": (11, -24), "bfloat16": (8, -133), "float32": (24, -149)}
 """Binary digits of the significand, and the exponent of the smallest subnormal."""
 
 
-@functools.lru_cache(maxsize=256)
 def _round_to_format(value: float, dtype: str) -> float:
-    """Round by arithmetic of whole numbers; not for -0.0, which a cache takes for 0.0.
+    # The cache, which takes -0.0 for 0.0, is of magnitudes.
+    return math.copysign(_round_magnitude(abs(value), dtype), value)
+
+
+@functools.lru_cache(maxsize=256)
+def _round_magnitude(value: float, dtype: str) -> float:
+    """Round by arithmetic of whole numbers.
 
     How a processor rounds depends on the thread: those of MindSpore's pool flush subnormals to 0.
     """
@@ -452,15 +457,13 @@ def _round_to_format(value: float, dtype: str) -> float:
         return value
     digits, lowest = _DIGITS[dtype]
     exponent = max(math.frexp(value)[1] - digits, lowest)
-    numerator, denominator = abs(value).as_integer_ratio()
+    numerator, denominator = value.as_integer_ratio()
     numerator <<= max(-exponent, 0)
     denominator <<= max(exponent, 0)
     steps, rest = divmod(numerator, denominator)
     steps += 2 * rest > denominator or (2 * rest == denominator and steps % 2)
-    magnitude = math.ldexp(steps, exponent)
-    if magnitude > _SCALAR_LIMIT[dtype][1]:
-        magnitude = math.inf
-    return math.copysign(magnitude, value)
+    rounded = math.ldexp(steps, exponent)
+    return math.inf if rounded > _SCALAR_LIMIT[dtype][1] else rounded
 
 
 def layer_repr(*, parity: str | None, **arguments: object) -> str:

@@ -132,7 +132,8 @@ def test_scalars_run_in_every_mode(run, dim):
 CALLS = [(adapted.normalize, 2.0, (1, -1)), (adapted.normalize, 3.0, 2), (adapted.l2_normalize, -3)]
 
 
-@pytest.mark.parametrize("call", CALLS)
+# Vectors of one element, as along dim -3, have gradients that are nothing but rounding errors.
+@pytest.mark.parametrize("call", [*CALLS[:2], (adapted.l2_normalize, -4)])
 @pytest.mark.parametrize("layout", ["contiguous", "transposed", "sliced"])
 def test_tensors_of_five_dims_run_in_every_mode(run, rng, call, layout):
     def drawn():
