@@ -83,6 +83,19 @@ def test_inference_mode_gives_the_same_numbers(rng: Any, call: Any) -> None:
     assert call(x.requires_grad_()).requires_grad
 
 
+def test_a_gradient_after_a_call_in_inference_mode(rng: Any) -> None:
+    """What is kept of the first call serves the second one, and its second gradient."""
+    x = normal(rng, 3, 4)
+    epsilon = float(rng.uniform(0.1, 0.2))
+    with torch.inference_mode():
+        expected = adapted.l2_normalize(x, 1, epsilon)
+    leaf = x.clone().requires_grad_()
+    y = adapted.l2_normalize(leaf, 1, epsilon)
+    assert torch.equal(y, expected)
+    (first,) = torch.autograd.grad(y.square().sum(), leaf, create_graph=True)
+    assert torch.autograd.grad(first.sum(), leaf)[0].isfinite().all()
+
+
 @each_call
 def test_meta_and_fake_tensors_have_the_layout_of_the_result(rng: Any, call: Any) -> None:
     for layout in ("contiguous", "transposed", "sliced", "expanded", "channels_last"):
