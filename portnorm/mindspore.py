@@ -5,8 +5,9 @@
 
 How a call runs: a plan function checks the arguments and picks the parity level in Python. In
 a compiled graph it runs while the graph is compiled, and what it returns are constants there.
-All else is MindSpore operators, written so that the graph compiler can read the source; those of
-parity="strict" are in `portnorm._mindspore_strict`.
+All else is MindSpore operators, written so that the graph compiler can read the source. Arithmetic
+on arrays, which is parity="strict" and on a CPU most of "semantic", is called in
+`portnorm._mindspore_strict`.
 
 Three habits of MindSpore 2.10 on CPU shape the operators below. A Python float that meets a
 tensor, or another one in a graph, is rounded to float32 first, so constants are tensors and what

@@ -84,7 +84,8 @@ def divide_vjp(x: Array, dy: Array, definition: Definition) -> Array:
 #
 # Lanes take a tensor in runs: where they start, how many steps there are, how far it is to the next
 # one, how many elements are left in the first one, and how many fewer in the next one. If inner is
-# 1 they lie side by side in one vector; else each is of another vector.
+# 1 they lie side by side in one vector; else each is of another vector. A bound is the floor, and
+# whether it takes ties.
 
 WIDTH = (0,) * 8
 LANES = len(WIDTH)
@@ -168,16 +169,17 @@ def settled(high: float, low: float) -> float:
 
 
 @inlined
-def factor_for(total: float, floor: float) -> float:
+def factor_for(total: float, bound: Any) -> float:
     """Return a factor with which squares of a vector neither over- nor underflow."""
     if total > LARGEST_TOTAL:
         return DOWN
-    return UP if not total >= SMALLEST_TOTAL and floor < SMALLEST_FLOOR else 1.0
+    return UP if not total >= SMALLEST_TOTAL and bound[0] < SMALLEST_FLOOR else 1.0
 
 
 @inlined
-def divisor_for(total: float, factor: float, floor: float, floor_takes_ties: bool) -> Any:
+def divisor_for(total: float, factor: float, bound: Any) -> Any:
     """Return divisor and norm."""
+    floor, floor_takes_ties = bound
     norm, least = np.sqrt(total) / factor, floor * factor
     above = norm > least if floor_takes_ties else not norm < least
     return norm if above else least, norm if above and norm != 0 else np.inf
@@ -204,58 +206,52 @@ def squares_of_row(x: Any, at: int, size: int, factor: float) -> Any:
 
 
 @spliced
-def scale_row(x: Any, at: int, size: int, floor: float, floor_takes_ties: bool) -> Any:
+def scale_row(x: Any, at: int, size: int, bound: Any) -> Any:
     """Return factor, divisor and norm."""
     total = squares_of_row(x, at, size, 1.0)
-    factor = factor_for(total, floor)
+    factor = factor_for(total, bound)
     if factor != 1:
         total = squares_of_row(x, at, size, factor)
-    divisor, norm = divisor_for(total, factor, floor, floor_takes_ties)
+    divisor, norm = divisor_for(total, factor, bound)
     return factor, divisor, norm
 
 
 @spliced
-def divide_short_row(
-    y: Any, x: Any, at: int, size: int, floor: float, floor_takes_ties: bool
-) -> bool:
+def divide_short_row(y: Any, x: Any, at: int, size: int, bound: Any) -> bool:
     """Write y of a vector that lanes hold, unless it needs a factor; return whether it is done."""
     whole = load_part(x, at, size, spread(0.0, WIDTH))
     total = sum_of_lanes(whole * whole)
-    if factor_for(total, floor) != 1:
+    if factor_for(total, bound) != 1:
         return False
-    divisor, _ = divisor_for(total, 1.0, floor, floor_takes_ties)
+    divisor, _ = divisor_for(total, 1.0, bound)
     divisors = spread(divisor, WIDTH)
     store_part(y, at, size, divide_for(y, whole, divisors, spread(1.0, WIDTH) / divisors))
     return True
 
 
 @spliced
-def divide_row(y: Any, x: Any, at: int, size: int, floor: float, floor_takes_ties: bool) -> None:
+def divide_row(y: Any, x: Any, at: int, size: int, bound: Any) -> None:
     """Write y of one vector."""
-    if size <= LANES and divide_short_row(y, x, at, size, floor, floor_takes_ties):
+    if size <= LANES and divide_short_row(y, x, at, size, bound):
         return
-    factor, divisor, _ = scale_row(x, at, size, floor, floor_takes_ties)
+    factor, divisor, _ = scale_row(x, at, size, bound)
     run = run_of_row(at, size, 0, size)
     write_quotients(y, x, spread(factor, WIDTH), spread(divisor, WIDTH), run)
 
 
 @spliced
-def differentiate_row(
-    dx: Any, x: Any, dy: Any, at: int, size: int, floor: float, floor_takes_ties: bool
-) -> None:
+def differentiate_row(dx: Any, x: Any, dy: Any, at: int, size: int, bound: Any) -> None:
     """Write dx of one vector."""
-    scales = scale_row(x, at, size, floor, floor_takes_ties)
-    factor, divisor, norm = (
-        spread(scales[0], WIDTH),
-        spread(scales[1], WIDTH),
-        spread(scales[2], WIDTH),
-    )
+    scales = scale_row(x, at, size, bound)
+    is_norm = scales[1] == scales[2]
+    factor, divisor = spread(scales[0], WIDTH), spread(scales[1], WIDTH)
+    norm = spread(scales[2], WIDTH)
     high, low = spread(0.0, WIDTH), spread(0.0, WIDTH)
     for first in range(0, size, BLOCK * LANES):
         run = run_of_row(at, size, first, BLOCK * LANES)
         high, low = add_block(high, low, products(x, dy, factor, norm, run))
     total = settled(sum_of_lanes(high), sum_of_lanes(low))
-    along = spread(total if scales[1] == scales[2] else 0.0, WIDTH)
+    along = spread(total if is_norm else 0.0, WIDTH)
     run = run_of_row(at, size, 0, size)
     write_gradient(dx, x, dy, factor, divisor, norm, along, run)
 
@@ -274,16 +270,17 @@ def fill(held: Any, row: int, columns: int, value: float) -> None:
 
 
 @spliced
-def place_of_columns(tile: int, size: int, inner: int) -> Any:
-    """Return where a tile of neighbours starts, and how many they are."""
+def tile_of_columns(index: int, size: int, inner: int) -> Any:
+    """Return where a tile starts, size and inner, and how many neighbours it has."""
     blocks = (inner + COLUMNS - 1) // COLUMNS
-    column = tile % blocks * COLUMNS
-    return tile // blocks * size * inner + column, min(COLUMNS, inner - column)
+    column = index % blocks * COLUMNS
+    return index // blocks * size * inner + column, size, inner, min(COLUMNS, inner - column)
 
 
 @spliced
-def run_of_columns(at: int, size: int, inner: int, first: int, column: int, columns: int) -> Any:
+def run_of_columns(tile: Any, first: int, column: int) -> Any:
     """Return the run of a block of rows, from row `first` and from `column` on."""
+    at, size, inner, columns = tile
     return at + first * inner + column, min(BLOCK, size - first), inner, columns - column, 0
 
 
@@ -302,96 +299,73 @@ def hold_block(held: Any, column: int, block: Any) -> None:
 
 
 @spliced
-def sum_squares(held: Any, x: Any, at: int, size: int, inner: int, columns: int) -> None:
+def sum_squares(held: Any, x: Any, tile: Any) -> None:
     """Fill in the sums of squares of the scaled vectors."""
+    _, size, _, columns = tile
     fill(held, SUM, columns, 0.0)
     fill(held, LOST, columns, 0.0)
     for first in range(0, size, BLOCK):
         for column in range(0, columns, LANES):
-            run = run_of_columns(at, size, inner, first, column, columns)
+            run = run_of_columns(tile, first, column)
             hold_block(held, column, squares(x, lanes_of(held, FACTOR, column), run))
     for column in range(columns):
         held[SUM + column] = settled(held[SUM + column], held[LOST + column])
 
 
 @spliced
-def scale_columns(
-    held: Any,
-    x: Any,
-    at: int,
-    size: int,
-    inner: int,
-    columns: int,
-    floor: float,
-    floor_takes_ties: bool,
-) -> None:
-    """Fill in factors, divisors and norms."""
-    fill(held, FACTOR, columns, 1.0)
-    sum_squares(held, x, at, size, inner, columns)
-    scaled = False
-    for column in range(columns):
-        factor = factor_for(held[SUM + column], floor)
-        held[FACTOR + column] = factor
-        scaled |= factor != 1
-    if scaled:
-        sum_squares(held, x, at, size, inner, columns)
-    for column in range(columns):
-        held[DIVISOR + column], held[NORM + column] = divisor_for(
-            held[SUM + column], held[FACTOR + column], floor, floor_takes_ties
-        )
-
-
-@spliced
-def divide_columns(
-    held: Any,
-    y: Any,
-    x: Any,
-    at: int,
-    size: int,
-    inner: int,
-    columns: int,
-    floor: float,
-    floor_takes_ties: bool,
-) -> None:
-    """Write y of neighbours."""
-    scale_columns(held, x, at, size, inner, columns, floor, floor_takes_ties)
-    for first in range(0, size, BLOCK):
-        for column in range(0, columns, LANES):
-            factor, divisor = lanes_of(held, FACTOR, column), lanes_of(held, DIVISOR, column)
-            run = run_of_columns(at, size, inner, first, column, columns)
-            write_quotients(y, x, factor, divisor, run)
-
-
-@spliced
-def differentiate_columns(
-    held: Any,
-    dx: Any,
-    x: Any,
-    dy: Any,
-    at: int,
-    size: int,
-    inner: int,
-    columns: int,
-    floor: float,
-    floor_takes_ties: bool,
-) -> None:
-    """Write dx of neighbours."""
-    scale_columns(held, x, at, size, inner, columns, floor, floor_takes_ties)
+def sum_products(held: Any, x: Any, dy: Any, tile: Any) -> None:
+    """Fill in <z, dy>, which is 0 where the divisor is the floor."""
+    _, size, _, columns = tile
     fill(held, SUM, columns, 0.0)
     fill(held, LOST, columns, 0.0)
     for first in range(0, size, BLOCK):
         for column in range(0, columns, LANES):
             factor, norm = lanes_of(held, FACTOR, column), lanes_of(held, NORM, column)
-            run = run_of_columns(at, size, inner, first, column, columns)
+            run = run_of_columns(tile, first, column)
             hold_block(held, column, products(x, dy, factor, norm, run))
     for column in range(columns):
         total = settled(held[SUM + column], held[LOST + column])
         held[SUM + column] = total if held[NORM + column] == held[DIVISOR + column] else 0
-    for first in range(0, size, BLOCK):
-        for column in range(0, columns, LANES):
+
+
+@spliced
+def scale_columns(held: Any, x: Any, tile: Any, bound: Any) -> None:
+    """Fill in factors, divisors and norms."""
+    columns = tile[3]
+    fill(held, FACTOR, columns, 1.0)
+    sum_squares(held, x, tile)
+    scaled = False
+    for column in range(columns):
+        factor = factor_for(held[SUM + column], bound)
+        held[FACTOR + column] = factor
+        scaled |= factor != 1
+    if scaled:
+        sum_squares(held, x, tile)
+    for column in range(columns):
+        total, factor = held[SUM + column], held[FACTOR + column]
+        held[DIVISOR + column], held[NORM + column] = divisor_for(total, factor, bound)
+
+
+@spliced
+def divide_columns(held: Any, y: Any, x: Any, tile: Any, bound: Any) -> None:
+    """Write y of neighbours."""
+    scale_columns(held, x, tile, bound)
+    for first in range(0, tile[1], BLOCK):
+        for column in range(0, tile[3], LANES):
+            factor, divisor = lanes_of(held, FACTOR, column), lanes_of(held, DIVISOR, column)
+            write_quotients(y, x, factor, divisor, run_of_columns(tile, first, column))
+
+
+@spliced
+def differentiate_columns(held: Any, dx: Any, x: Any, dy: Any, tile: Any, bound: Any) -> None:
+    """Write dx of neighbours."""
+    scale_columns(held, x, tile, bound)
+    sum_products(held, x, dy, tile)
+    for first in range(0, tile[1], BLOCK):
+        for column in range(0, tile[3], LANES):
             factor, divisor = lanes_of(held, FACTOR, column), lanes_of(held, DIVISOR, column)
             norm, along = lanes_of(held, NORM, column), lanes_of(held, SUM, column)
-            run = run_of_columns(at, size, inner, first, column, columns)
+            run = run_of_columns(tile, first, column)
             write_gradient(dx, x, dy, factor, divisor, norm, along, run)
 
 
@@ -413,17 +387,16 @@ def fill_quotients(
 ) -> None:
     """Write y for units of tiles."""
     previous = enter_default_environment()
-    floor = after_entering(floor)
+    bound = after_entering(floor), floor_takes_ties
     y, x, room = elements(y), elements(x), np.empty(5 * COLUMNS)
     held = elements(room)
     unit = take(queue)
     while unit >= 0:
-        for tile in range(unit * unit_tiles, min((unit + 1) * unit_tiles, tiles)):
+        for index in range(unit * unit_tiles, min((unit + 1) * unit_tiles, tiles)):
             if inner == 1:
-                divide_row(y, x, tile * size, size, floor, floor_takes_ties)
+                divide_row(y, x, index * size, size, bound)
             else:
-                at, columns = place_of_columns(tile, size, inner)
-                divide_columns(held, y, x, at, size, inner, columns, floor, floor_takes_ties)
+                divide_columns(held, y, x, tile_of_columns(index, size, inner), bound)
         unit = take_next(queue)
     room[0] = 0  # it has to live until here
     leave_default_environment(previous)
@@ -444,19 +417,17 @@ def fill_gradient(
 ) -> None:
     """Write dx for units of tiles."""
     previous = enter_default_environment()
-    floor = after_entering(floor)
+    bound = after_entering(floor), floor_takes_ties
     dx, x, dy, room = elements(dx), elements(x), elements(dy), np.empty(5 * COLUMNS)
     held = elements(room)
     unit = take(queue)
     while unit >= 0:
-        for tile in range(unit * unit_tiles, min((unit + 1) * unit_tiles, tiles)):
+        for index in range(unit * unit_tiles, min((unit + 1) * unit_tiles, tiles)):
             if inner == 1:
-                differentiate_row(dx, x, dy, tile * size, size, floor, floor_takes_ties)
+                differentiate_row(dx, x, dy, index * size, size, bound)
             else:
-                at, columns = place_of_columns(tile, size, inner)
-                differentiate_columns(
-                    held, dx, x, dy, at, size, inner, columns, floor, floor_takes_ties
-                )
+                tile = tile_of_columns(index, size, inner)
+                differentiate_columns(held, dx, x, dy, tile, bound)
         unit = take_next(queue)
     room[0] = 0  # it has to live until here
     leave_default_environment(previous)

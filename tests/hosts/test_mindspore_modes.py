@@ -146,6 +146,33 @@ def test_tensors_of_five_dims_run_in_every_mode(run, rng, call, layout):
     assert check(run(Gradient(Call(*call)), x, g), Gradient(Call(*call))(x, g))
 
 
+# --- vmap -----------------------------------------------------------------------------------------
+
+
+def weighted(x, w, parity):
+    return (adapted.normalize(x, 2.0, 0, 1e-3, parity=parity) * w).sum()
+
+
+@pytest.mark.parametrize("parity", ["native", "semantic", "strict"])
+def test_vmap_of_a_gradient_and_the_gradient_of_a_vmap(rng, parity):
+    x, w = (tensor(rng.normal(size=(4, 5))) for _ in range(2))
+    gradient = mindspore.grad(weighted)
+    expected = np.stack([array(gradient(x[i], w[i], parity)) for i in range(4)])
+
+    def of_one(a, b):
+        return gradient(a, b, parity)
+
+    def value_of_one(a, b):
+        return weighted(a, b, parity)
+
+    def value_of_all(a):
+        return mindspore.vmap(value_of_one)(a, w).sum()
+
+    bound = pytest.approx(expected, rel=1e-5, abs=1e-5)
+    assert array(mindspore.vmap(of_one)(x, w)) == bound
+    assert array(mindspore.grad(value_of_all)(x)) == bound
+
+
 # --- the ways of asking for a compiled gradient ---------------------------------------------------
 
 
