@@ -84,7 +84,7 @@ def store_part(array: Any, start: int, count: int, lanes: Any) -> None:
 
 
 def divide_for(stored: Any, a: Any, b: Any, inverse: Any) -> Any:
-    """Return a / b to be stored as float64, and a * inverse, which is faster, as less."""
+    """Return a / b, or, to be stored in less than float64, a * inverse, which is faster."""
     return a / b if stored.dtype == np.float64 else a * inverse
 
 
@@ -132,7 +132,7 @@ def _load(typing_context: Any, array: Any, start: Any, like: Any) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def _extract(typing_context: Any, lanes: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        index = builder.trunc(arguments[1], ir.IntType(32))
+        index = builder.trunc(arguments[1], _I32)
         return builder.extract_element(arguments[0], index)
 
     return lanes.dtype(lanes, types.intp), generate
@@ -242,38 +242,6 @@ def _sum(typing_context: Any, lanes: Any) -> Any:
     return lanes.dtype(lanes), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _add(typing_context: Any, a: Any, b: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fadd(*arguments)
-
-    return a(a, b), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _subtract(typing_context: Any, a: Any, b: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fsub(*arguments)
-
-    return a(a, b), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _divide(typing_context: Any, a: Any, b: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fdiv(*arguments)
-
-    return a(a, b), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _multiply(typing_context: Any, a: Any, b: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fmul(*arguments)
-
-    return a(a, b), generate
-
-
 @overload(zero_lanes, strict=False)  # type: ignore[untyped-decorator]
 def _compile_zero(array: Any, width: Any) -> Callable[..., Any]:
     return lambda array, width: _zero(array, width)
@@ -321,21 +289,20 @@ def _compile_sum(lanes: Any) -> Callable[..., Any]:
     return lambda lanes: _sum(lanes)
 
 
-@overload(operator.add, strict=False)  # type: ignore[untyped-decorator]
-def _compile_add(a: Any, b: Any) -> Callable[..., Any] | None:
-    return (lambda a, b: _add(a, b)) if isinstance(a, Lanes) else None
+def _compile_operator(operation: Callable[..., Any], instruction: str) -> None:
+    @intrinsic  # type: ignore[untyped-decorator]
+    def compute(typing_context: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments)
+
+        return a(a, b), generate
+
+    @overload(operation, strict=False)  # type: ignore[untyped-decorator]
+    def compile_for_lanes(a: Any, b: Any) -> Callable[..., Any] | None:
+        return (lambda a, b: compute(a, b)) if isinstance(a, Lanes) else None
 
 
-@overload(operator.truediv, strict=False)  # type: ignore[untyped-decorator]
-def _compile_divide(a: Any, b: Any) -> Callable[..., Any] | None:
-    return (lambda a, b: _divide(a, b)) if isinstance(a, Lanes) else None
-
-
-@overload(operator.sub, strict=False)  # type: ignore[untyped-decorator]
-def _compile_subtract(a: Any, b: Any) -> Callable[..., Any] | None:
-    return (lambda a, b: _subtract(a, b)) if isinstance(a, Lanes) else None
-
-
-@overload(operator.mul, strict=False)  # type: ignore[untyped-decorator]
-def _compile_multiply(a: Any, b: Any) -> Callable[..., Any] | None:
-    return (lambda a, b: _multiply(a, b)) if isinstance(a, Lanes) else None
+_compile_operator(operator.add, "fadd")
+_compile_operator(operator.sub, "fsub")
+_compile_operator(operator.mul, "fmul")
+_compile_operator(operator.truediv, "fdiv")
