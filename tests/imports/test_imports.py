@@ -74,10 +74,20 @@ def test_the_mindspore_host_leaves_torch_alone() -> None:
 
 
 @needs_mindspore
-def test_the_mindspore_host_loads_numba_at_the_first_strict_call_only() -> None:
-    semantic = "import portnorm.mindspore as F; from mindspore import Tensor; x = Tensor([[3.0]])"
-    assert "numba" not in not_of_python(loaded_by(f"{semantic}; F.normalize(x)"))
-    assert "numba" in not_of_python(loaded_by(f"{semantic}; F.normalize(x, parity='strict')"))
+@pytest.mark.parametrize(
+    ("call", "needs_numba"),
+    [
+        ("", False),
+        ("F.normalize(x, eps=1e-3, parity='native')", False),
+        ("F.normalize(x)", True),
+        ("F.normalize(x, parity='strict')", True),
+    ],
+)
+def test_the_mindspore_host_loads_numba_when_it_first_computes(
+    call: str, needs_numba: bool
+) -> None:
+    code = "import portnorm.mindspore as F; from mindspore import Tensor; x = Tensor([[3.0]])"
+    assert ("numba" in not_of_python(loaded_by(f"{code}\n{call}"))) == needs_numba
 
 
 # --- what is needed -------------------------------------------------------------------------------
