@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from torch_host import in_layout, normal, same_bits
 
 import portnorm.torch as adapted
-from portnorm import TorchReference, set_options
+from portnorm import TorchReference, _torch_formula, set_options
 
 CALLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     f"{function.__name__}, {parity}": lambda x, f=function, p=parity: f(x, parity=p)  # type: ignore[misc]
@@ -84,14 +84,13 @@ def test_inference_mode_gives_the_same_numbers(rng: Any, call: Any) -> None:
 
 
 def test_a_gradient_after_a_call_in_inference_mode(rng: Any) -> None:
-    """What is kept of the first call serves the second one, and its second gradient."""
+    """What is kept of the first call, the root of epsilon, serves the second one."""
     x = normal(rng, 3, 4)
-    epsilon = float(rng.uniform(0.1, 0.2))
+    _torch_formula._constant.cache_clear()
     with torch.inference_mode():
-        expected = adapted.l2_normalize(x, 1, epsilon)
+        adapted.l2_normalize(x, 1, 0.25)
     leaf = x.clone().requires_grad_()
-    y = adapted.l2_normalize(leaf, 1, epsilon)
-    assert torch.equal(y, expected)
+    y = adapted.l2_normalize(leaf, 1, 0.5)
     (first,) = torch.autograd.grad(y.square().sum(), leaf, create_graph=True)
     assert torch.autograd.grad(first.sum(), leaf)[0].isfinite().all()
 
