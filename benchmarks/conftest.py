@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portnorm.compare.bench import Pair, time_in_turns
+from portnorm.bench import Pair, time_in_turns
 
 SECONDS = 6.0
 """Work of which 15 rounds take longer gets fewer."""

@@ -2,7 +2,7 @@
 
     pytest benchmarks/test_speed.py
 
-What is timed against what stands in `portnorm.compare.bench.cases`.
+What is timed against what stands in `portnorm.bench.cases`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portnorm.compare.bench import CASES, Case, prepare
+from portnorm.bench import CASES, Case, prepare
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

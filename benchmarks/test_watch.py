@@ -18,7 +18,7 @@ import pytest
 
 import portnorm
 from portnorm.compare import watch
-from portnorm.compare.bench import Pair
+from portnorm.bench import Pair
 
 torch = pytest.importorskip("torch")
 

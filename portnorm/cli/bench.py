@@ -12,7 +12,7 @@ from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
-    from portnorm.compare.bench import Report
+    from portnorm.bench import Report
 
 
 def add_parser(commands: Commands) -> None:
@@ -59,14 +59,14 @@ def _check_picture(path: str) -> None:
 
 
 def _write(path: str, report: Report) -> None:
-    from portnorm.compare.bench.picture import png
+    from portnorm.bench.picture import png
     from portnorm.compare.report import write
 
     write(path, png(report))
 
 
 def _timed(arguments: argparse.Namespace, started: float) -> Report:
-    from portnorm.compare.bench import SECONDS, bench
+    from portnorm.bench import SECONDS, bench
     from portnorm.progress import progress_bar
 
     hosts = [arguments.host] if arguments.host else list(REFERENCES)
@@ -80,7 +80,7 @@ def _say_compiling() -> None:
 
 
 def _print(report: Report, *, as_json: bool) -> None:
-    from portnorm.compare.bench.report import show
+    from portnorm.bench.report import show
 
     if as_json:
         print(json.dumps(report.to_dict(), allow_nan=False, indent=2))

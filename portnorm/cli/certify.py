@@ -13,7 +13,7 @@ from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
-    from portnorm.compare.certify import Report
+    from portnorm.certify import Report
     from portnorm.progress import Progress
 
 _SECONDS = 60
@@ -76,13 +76,13 @@ def _check_golden(arguments: argparse.Namespace) -> None:
 
 
 def _certify_golden(arguments: argparse.Namespace, progress: Progress | None) -> Report:
-    from portnorm.compare.certify import certify_golden
+    from portnorm.certify import certify_golden
 
     return certify_golden(Path(arguments.golden), progress)
 
 
 def _certify_installed(arguments: argparse.Namespace, progress: Progress | None) -> Report:
-    from portnorm.compare import certify
+    from portnorm import certify
 
     seconds = arguments.seconds
     if seconds is None and arguments.cases is None:

@@ -18,7 +18,7 @@ from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
-    from portnorm.compare.watching import Watch
+    from portnorm.watch import Watch
 
 _HOSTS = tuple(REFERENCES)
 _RAISED = 1
@@ -59,7 +59,7 @@ def _watch(arguments: argparse.Namespace) -> int:
         import rich.table  # noqa: F401
 
         from portnorm.compare import report
-        from portnorm.compare.watching import watch
+        from portnorm.watch import watch
     if arguments.json is not None:
         report.check_target(arguments.json, ".json")
     process = os.getpid()
@@ -159,7 +159,7 @@ def _of_script(traceback: TracebackType | None) -> TracebackType | None:
 
 def _report(log: Watch, path: str | None) -> None:
     from portnorm.compare import report
-    from portnorm.compare.watching import render
+    from portnorm.watch import render
 
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by the script

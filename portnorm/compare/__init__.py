@@ -28,7 +28,7 @@ from portnorm.compare.measure import (
 from portnorm.compare.pairs import Difference, Pair, Pairs
 from portnorm.compare.readers import ArraySource, Source, UnreadableError, open_array
 from portnorm.compare.rules import gradient_tolerance, values_tolerance
-from portnorm.compare.watching import Watch, watch
+from portnorm.watch import Watch, watch
 from portnorm.errors import NativeParityError
 from portnorm.progress import Progress
 from portnorm.semantics import L2NORMALIZE, NORMALIZE

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from portnorm.compare.findings import Head
 from portnorm.compare.pairs import reasons
 from portnorm.compare.rules import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.terminal import console
 from portnorm.text import counted, printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.text import Text
 
     from portnorm.compare import Comparison
@@ -193,19 +192,6 @@ def show(comparisons: Iterable[Comparison]) -> bool:
             terminal.print(_styled(line, Text), soft_wrap=True)
         agree &= comparison.agrees
     return agree
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return what prints in colour on a terminal that wants it.
-
-    Raises:
-        ImportError: rich is not installed.
-    """
-    from rich.console import Console
-
-    # rich keeps bold under NO_COLOR; without a colour system it writes no escape codes at all.
-    system: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
-    return Console(stderr=stderr, color_system=system, highlight=False)
 
 
 def _styled(line: Line, text: type[Text]) -> Text:

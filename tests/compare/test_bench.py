@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from portnorm import cli
-from portnorm.compare import bench as benching
-from portnorm.compare.bench import CASES, Case, Pair, Times, bench, picture, report, timing
-from portnorm.compare.bench.report import Report, Result
+from portnorm import bench as benching
+from portnorm.bench import CASES, Case, Pair, Times, bench, picture, report, timing
+from portnorm.bench.report import Report, Result
 from portnorm.compare.functions import Frameworks
 from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu

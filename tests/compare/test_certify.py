@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 
 from portnorm import MindSporeReference, TorchReference, cli
-from portnorm.compare import certify
-from portnorm.compare.certify.builds import (
+from portnorm import certify
+from portnorm.certify.builds import (
     InProcess,
     InSubprocess,
     Share,
     UnavailableError,
     nearest_certified,
 )
-from portnorm.compare.certify.cases import Case
-from portnorm.compare.certify.check import check, compare
-from portnorm.compare.certify.implementations import Implementation, Outcome, exact
-from portnorm.compare.certify.words import FORMATS, KINDS, draw_words
+from portnorm.certify.cases import Case
+from portnorm.certify.check import check, compare
+from portnorm.certify.implementations import Implementation, Outcome, exact
+from portnorm.certify.words import FORMATS, KINDS, draw_words
 from tests.conftest import needs_mindspore, needs_torch
 
 

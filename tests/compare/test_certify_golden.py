@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from portnorm import cli
-from portnorm.compare.certify import golden
+from portnorm.certify import golden
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = 60

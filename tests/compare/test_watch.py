@@ -14,9 +14,9 @@ import pytest
 
 from portnorm import observe
 from portnorm.compare import rules, watch
-from portnorm.compare.watching import NothingToWatchError, log, records
-from portnorm.compare.watching.porting import port
-from portnorm.compare.watching.records import Call, Norms, Record
+from portnorm.watch import NothingToWatchError, log, records
+from portnorm.watch.porting import port
+from portnorm.watch.records import Call, Norms, Record
 from tests.imports.blocked import run_python
 
 torch = pytest.importorskip("torch", reason="watches torch")
@@ -24,7 +24,7 @@ torch = pytest.importorskip("torch", reason="watches torch")
 import torch.nn.functional as F  # noqa: E402
 
 import portnorm.torch as adapted  # noqa: E402
-from portnorm.compare.watching import on_torch  # noqa: E402
+from portnorm.watch import on_torch  # noqa: E402
 
 NAME = "torch.nn.functional.normalize"
 SPECIAL = np.float32(
@@ -601,7 +601,7 @@ def test_accelerators_count_as_the_cpu_does(rng: np.random.Generator) -> None:
 def test_what_is_to_be_watched_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="hosts must be of"), watch(["jax"]):
         pass
-    monkeypatch.setattr("portnorm.compare.watching.sys", type("none", (), {"modules": {}}))
+    monkeypatch.setattr("portnorm.watch.sys", type("none", (), {"modules": {}}))
     with pytest.raises(NothingToWatchError, match="expected torch or mindspore"), watch():
         pass
 

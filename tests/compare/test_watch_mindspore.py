@@ -11,15 +11,15 @@ import pytest
 
 from portnorm import observe
 from portnorm.compare import watch
-from portnorm.compare.watching.porting import port
-from portnorm.compare.watching.records import Call
+from portnorm.watch.porting import port
+from portnorm.watch.records import Call
 
 mindspore = pytest.importorskip("mindspore", reason="watches MindSpore")
 
 from mindspore import Tensor, nn, ops  # noqa: E402
 
 import portnorm.mindspore as adapted  # noqa: E402
-from portnorm.compare.watching import on_mindspore  # noqa: E402
+from portnorm.watch import on_mindspore  # noqa: E402
 
 NAME = "mindspore.ops.L2Normalize"
 SPECIAL = np.float32(

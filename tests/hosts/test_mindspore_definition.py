@@ -32,9 +32,9 @@ def calls(monkeypatch):
     """Record the calls of arithmetic on arrays."""
     made, divide = [], definition.divide
     monkeypatch.setattr(definition, "divide", lambda *given: made.append(given) or divide(*given))
-    adapted._definition_bits.cache_clear()
+    adapted._plans._semantic._definition_bits.cache_clear()
     yield made
-    adapted._definition_bits.cache_clear()
+    adapted._plans._semantic._definition_bits.cache_clear()
 
 
 def true_quotients(values, axis, floor, *, on_squares):
@@ -237,9 +237,9 @@ def test_a_large_layer_is_exported_as_operators_of_mindspore(rng, calls, call, t
 
 @pytest.mark.parametrize("mode", ["semi_auto_parallel", "auto_parallel"])
 def test_a_graph_that_is_cut_up_holds_operators_of_mindspore(monkeypatch, mode):
-    assert not adapted._graph_leaves_the_process()
+    assert not adapted._plans._semantic._graph_leaves_the_process()
     monkeypatch.setattr(mindspore, "get_auto_parallel_context", lambda name: mode)
-    assert adapted._graph_leaves_the_process()
+    assert adapted._plans._semantic._graph_leaves_the_process()
 
 
 def test_a_second_thread_gets_the_same_bits(rng):

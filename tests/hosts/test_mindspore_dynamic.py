@@ -19,7 +19,7 @@ from mindspore_host import array
 import portnorm
 import portnorm.mindspore as adapted
 from portnorm import PortnormError
-from portnorm import _mindspore_graphs as graphs
+from portnorm.mindspore import _graphs as graphs
 from portnorm.options import options_of_thread
 
 pytestmark = pytest.mark.usefixtures("synchronous")

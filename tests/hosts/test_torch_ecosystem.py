@@ -17,7 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from torch_host import in_layout, normal, same_bits
 
 import portnorm.torch as adapted
-from portnorm import TorchReference, _torch_formula, set_options
+from portnorm import TorchReference, set_options
+from portnorm.torch import _semantic
 
 CALLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     f"{function.__name__}, {parity}": lambda x, f=function, p=parity: f(x, parity=p)  # type: ignore[misc]
@@ -86,7 +87,7 @@ def test_inference_mode_gives_the_same_numbers(rng: Any, call: Any) -> None:
 def test_a_gradient_after_a_call_in_inference_mode(rng: Any) -> None:
     """What is kept of the first call, the root of epsilon, serves the second one."""
     x = normal(rng, 3, 4)
-    _torch_formula._constant.cache_clear()
+    _semantic._constant.cache_clear()
     with torch.inference_mode():
         adapted.l2_normalize(x, 1, 0.25)
     leaf = x.clone().requires_grad_()

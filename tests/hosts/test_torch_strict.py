@@ -373,7 +373,7 @@ def test_a_gradient_that_is_not_promised_is_refused_before_any_work(monkeypatch:
     def work(*_: Any) -> None:
         raise AssertionError("it works already")
 
-    monkeypatch.setattr("portnorm._torch_strict.host.normalize", work)
+    monkeypatch.setattr("portnorm.torch._arrays.normalize", work)
     for dim in (1, (1,)):
         with pytest.raises(StrictParityError, match="gradient at p=3"):
             strict(torch.ones(2, 3, requires_grad=True), 3, dim)

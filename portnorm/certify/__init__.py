@@ -1,0 +1,109 @@
+"""Prove on this machine that `portnorm.exact` has the bits of the frameworks.
+
+Random cases are run by a framework and by `portnorm.exact`, and the results compared bit by bit.
+The command `portnorm certify` does so for every framework that is installed and everything that
+torch can use of the CPU.
+
+cases, words       random cases; encodings, drawn and compared
+implementations    the functions as the frameworks have them, and as `portnorm.exact` has them
+check, report      running, comparing and counting; the table and the reproducer
+builds, worker     a framework in a process of its own
+golden             outputs that are stored in files
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from portnorm.certify.builds import Build, Share, installed_builds, nearest_certified
+from portnorm.certify.cases import Case, mindspore_case, torch_case
+from portnorm.certify.check import Tally
+from portnorm.certify.golden import certify_golden
+from portnorm.certify.report import Report
+from portnorm.progress import Progress
+from portnorm.reference import Reference, TorchReference
+
+__all__ = [
+    "Case",
+    "Report",
+    "certify",
+    "certify_golden",
+    "installed_builds",
+    "mindspore_case",
+    "torch_case",
+]
+
+
+def certify(
+    builds: Sequence[Build],
+    seed: int,
+    *,
+    cases: int | None = None,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Compare the bits of these builds with those of `portnorm.exact` on random cases.
+
+    Args:
+        builds: each gets its share of the cases and of the time.
+        seed: of the cases, 0 or more.
+        cases: how many at most.
+        seconds: after which to stop; each build gets one case at least.
+        progress: called with what is being done, how much of it is done, and of how much.
+
+    Raises:
+        portnorm.PortnormError: a process that ran a framework ended too early.
+    """
+    report = Report(seed)
+    for rank, build in enumerate(builds):
+        share = _share(seed, rank, len(builds), cases, seconds)
+        if share.cases == 0:
+            continue
+        name = name_of(build.reference)
+        stand_in = nearest_certified(build.reference)
+        if stand_in != build.reference:
+            report.notes.append(f"{name} is not certified: compared with {stand_in.version}")
+        if progress is not None:
+            progress(f"{name}: compiling", 0, 1)
+        report.tallies[name] = build.run(share, _as_tally(progress, name, share))
+    return report
+
+
+def name_of(reference: Reference) -> str:
+    """Return a build's name: framework, version and, for torch, capability.
+
+    >>> name_of(TorchReference("2.13.0+cpu"))
+    'torch 2.13.0 avx2'
+    """
+    version = reference.version.partition("+")[0]
+    parts = [reference.framework, version]
+    if isinstance(reference, TorchReference):
+        parts.append(reference.capability)
+    return " ".join(parts)
+
+
+def _share(seed: int, rank: int, builds: int, cases: int | None, seconds: float | None) -> Share:
+    """Give each build every so many numbers, so that no two get the same case."""
+    return Share(
+        seed=seed,
+        first=rank,
+        step=builds,
+        cases=None if cases is None else len(range(rank, cases, builds)),
+        seconds=None if seconds is None else seconds / builds,
+    )
+
+
+def _as_tally(progress: Progress | None, name: str, share: Share) -> Callable[[Tally], None] | None:
+    """Turn what is counted into how much of a share is done, in thousandths."""
+    if progress is None:
+        return None
+
+    def show(tally: Tally) -> None:
+        done = 0.0
+        if share.cases is not None:
+            done = tally.cases / share.cases
+        if share.seconds is not None:
+            done = max(done, tally.seconds / share.seconds)
+        progress(name, int(1000 * min(done, 1.0)), 1000)
+
+    return show

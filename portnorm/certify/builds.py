@@ -1,0 +1,262 @@
+"""The builds to compare with: a framework, as it runs in this process or in one of its own.
+
+torch chooses what it uses of the CPU once, when it is imported. So each capability gets a process,
+in which the environment variable ATEN_CPU_CAPABILITY names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+from portnorm.certify.cases import Case, mindspore_case, torch_case
+from portnorm.certify.check import Progress, Tally, check
+from portnorm.certify.implementations import Implementation, exact, framework
+from portnorm.errors import PortnormError, StrictParityError
+from portnorm.reference import REFERENCES, Reference, TorchReference, certified
+
+
+@dataclass(frozen=True)
+class Share:
+    """The cases that one build gets.
+
+    Attributes:
+        seed: of all cases.
+        first: number of its first case.
+        step: from one number to the next.
+        cases: how many at most, None for no bound.
+        seconds: after which to stop, None for no bound.
+    """
+
+    seed: int
+    first: int = 0
+    step: int = 1
+    cases: int | None = None
+    seconds: float | None = None
+
+
+class Build(Protocol):
+    """A build of a framework."""
+
+    @property
+    def reference(self) -> Reference:
+        """Which build it is."""
+
+    def run(self, share: Share, progress: Progress | None = None) -> Tally:
+        """Run these cases and compare the bits with those of `portnorm.exact`."""
+
+
+# --- in this process ------------------------------------------------------------------------------
+
+
+class InProcess:
+    """The framework as it is set up in this process.
+
+    Args:
+        name: ``"torch"`` or ``"mindspore"``.
+        ours: what to compare it with instead of `portnorm.exact`.
+
+    Raises:
+        ImportError: it cannot be imported.
+        StrictParityError: a system or a CPU for which nothing is certified.
+    """
+
+    def __init__(self, name: str, ours: Implementation | None = None) -> None:
+        self.reference: Reference = REFERENCES[name].current()
+        self._theirs = framework(name)
+        self._ours = ours or exact(nearest_certified(self.reference))
+
+    def run(self, share: Share, progress: Progress | None = None) -> Tally:
+        """Run these cases; kernels are compiled before the time counts."""
+        draw = torch_case if self.reference.framework == "torch" else mindspore_case
+        _warm_up(draw, self._ours)
+        numbers: Iterable[int] = itertools.count(share.first, share.step)
+        if share.cases is not None:
+            numbers = itertools.islice(numbers, share.cases)
+        cases = (draw(share.seed, number) for number in numbers)
+        return check(cases, self._theirs, self._ours, seconds=share.seconds, progress=progress)
+
+
+def _warm_up(draw: Callable[[int, int], Case], ours: Implementation) -> None:
+    for number in range(_WARM_UP):
+        ours(draw(0, number))
+
+
+_WARM_UP = 60
+"""Cases that come to every kernel with every dtype."""
+
+
+def nearest_certified(reference: Reference) -> Reference:
+    """Return the build itself, or if it is not certified, the certified one before it.
+
+    >>> nearest_certified(TorchReference("2.13.1+cpu", "avx512", 2)).version
+    '2.13.0'
+    >>> nearest_certified(TorchReference("1.13.1")).version
+    '2.0.1'
+    """
+    try:
+        _ = reference.rules
+    except StrictParityError:
+        versions = _certified_versions(reference)
+        older = [version for version in versions if _key(version) <= _key(reference.version)]
+        return replace(reference, version=older[-1] if older else versions[0])
+    return reference
+
+
+def _certified_versions(reference: Reference) -> tuple[str, ...]:
+    torch = isinstance(reference, TorchReference)
+    place = reference.capability if isinstance(reference, TorchReference) else reference.machine
+    for row in certified():
+        here = row.capability if torch else row.machine
+        if (row.framework, here) == (reference.framework, place):
+            return row.versions
+    raise AssertionError(f"no build is certified for {place}")
+
+
+def _key(version: str) -> list[int]:
+    numbers = version.partition("+")[0].split(".")
+    return [int("".join(itertools.takewhile(str.isdigit, number)) or 0) for number in numbers]
+
+
+# --- in a process of its own ----------------------------------------------------------------------
+
+
+class UnavailableError(PortnormError):
+    """A framework cannot be used here."""
+
+
+class InSubprocess:
+    """The framework in a new process, which ends with this object's `with` statement.
+
+    Args:
+        name: ``"torch"`` or ``"mindspore"``.
+        capability: what torch is to use of the CPU; None for all that it can.
+    """
+
+    def __init__(self, name: str, capability: str | None = None) -> None:
+        self._name = name
+        self._log = tempfile.TemporaryFile()  # closed in __exit__  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "portnorm.certify.worker", name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=_environment(capability),
+        )
+        self._reference: Reference | None = None
+
+    def __enter__(self) -> InSubprocess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._log.close()
+
+    @property
+    def reference(self) -> Reference:
+        """Which build it is.
+
+        Raises:
+            UnavailableError: the framework cannot be used.
+        """
+        if self._reference is None:
+            answer = self._read()
+            if "unavailable" in answer:
+                raise UnavailableError(answer["unavailable"])
+            self._reference = REFERENCES[self._name].from_json(answer["reference"])
+        return self._reference
+
+    def run(self, share: Share, progress: Progress | None = None) -> Tally:
+        """Run these cases in the process.
+
+        Raises:
+            UnavailableError: the process ended before it was done.
+        """
+        _ = self.reference
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(asdict(share)) + "\n")
+        self._process.stdin.flush()
+        while True:
+            answer = self._read()
+            tally = Tally.from_dict(answer["tally"])
+            if answer["done"]:
+                return tally
+            if progress is not None:
+                progress(tally)
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise UnavailableError(
+                f"the process that ran {self._name} ended with exit status "
+                f"{self._process.wait()}{self._last_words()}"
+            )
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _last_words(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").split("\n")
+        said = [line for line in lines if line.strip()]
+        return f": {said[-1]}" if said else ""
+
+
+def _environment(capability: str | None) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name != _CAPABILITY}
+    if capability is not None:
+        environment[_CAPABILITY] = "default" if capability == "neon" else capability
+    # The process is to find the modules that this one does, and none in the working directory.
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    environment["PYTHONSAFEPATH"] = "1"
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # there may be more threads than cores
+    return environment
+
+
+_CAPABILITY = "ATEN_CPU_CAPABILITY"
+_LADDERS = (("default", "avx2", "avx512"), ("neon", "sve256"))
+"""Capabilities of each machine. torch uses the last one that the CPU has."""
+
+
+@contextlib.contextmanager
+def installed_builds(hosts: Iterable[str]) -> Iterator[tuple[list[Build], list[str]]]:
+    """Start every build of these frameworks that runs here.
+
+    Yields:
+        The builds, and why frameworks are missing.
+    """
+    with contextlib.ExitStack() as stack:
+        builds: list[Build] = []
+        notes: list[str] = []
+        installed = [host for host in hosts if importlib.util.find_spec(host) is not None]
+        notes += [f"{host} is not installed" for host in hosts if host not in installed]
+        first = {host: stack.enter_context(InSubprocess(host)) for host in installed}
+        for host, build in first.items():
+            try:
+                below = _capabilities_below(build.reference)
+            except UnavailableError as error:
+                notes.append(str(error))
+                continue
+            others = [stack.enter_context(InSubprocess(host, name)) for name in below]
+            builds += [*others, build]
+        yield builds, notes
+
+
+def _capabilities_below(reference: Reference) -> tuple[str, ...]:
+    """Return the capabilities that the CPU has besides the one that torch chose."""
+    if isinstance(reference, TorchReference):
+        for ladder in _LADDERS:
+            if reference.capability in ladder:
+                return ladder[: ladder.index(reference.capability)]
+    return ()

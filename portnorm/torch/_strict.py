@@ -1,0 +1,241 @@
+"""A call of either function under parity="strict".
+
+A plain tensor in a plain call takes a short cut around torch's dispatcher, which would cost more
+than the work on a small tensor. Everything else goes to an operator. Both end in `host`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from portnorm import semantics
+from portnorm.torch._arguments import (
+    checked_in_graphs,
+    constant_in_graphs,
+    dtype_name,
+    fixed,
+    is_plain_call,
+    l2_normalize_arguments,
+)
+from portnorm.torch import _arrays, _dtensor, _operators
+from portnorm.torch._operators import text_of
+from portnorm.errors import StrictParityError
+from portnorm.options import get_options
+from portnorm.reference import MindSporeReference, TorchReference
+
+# --- the short cut --------------------------------------------------------------------------------
+
+_PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
+_MINDSPORE_FLOATS = _arrays.FLOATS - {torch.bfloat16}
+_NUMBERS = frozenset({float, int})
+
+
+def _is_plain(x: Any, dtypes: frozenset[torch.dtype]) -> bool:
+    """Return whether an array can share the memory of a tensor as it is."""
+    try:
+        return (
+            type(x) in _PLAIN_TYPES
+            and x.is_cpu
+            and x.dtype in dtypes
+            and x.layout is torch.strided
+            and not (x.is_neg() or x.is_nested or x.data_ptr() % x.itemsize)
+        )
+    except RuntimeError:  # a batch of torch.autograd.grad has no memory to ask for
+        return False
+
+
+def _needs_gradient(x: Tensor) -> bool:
+    return x.requires_grad and torch.is_grad_enabled()
+
+
+def _refuse_forward_mode(x: Tensor) -> None:
+    """Refuse what torch would take for a constant: its operators have no forward-mode gradient."""
+    if torch.compiler.is_compiling() or forward_ad._current_level < 0:
+        return
+    unpack: Any = forward_ad.unpack_dual
+    if unpack(x).tangent is not None:
+        raise StrictParityError(
+            "parity='strict' cannot promise the bits of a gradient in forward mode: only those in "
+            "reverse mode are known. Use torch.func.vjp, or parity='semantic'."
+        )
+
+
+# --- torch's normalize ----------------------------------------------------------------------------
+
+
+def normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
+    """Return the bits that `torch.nn.functional.normalize` has in the build of the options."""
+    if (
+        is_plain_call()
+        and _is_plain(input, _arrays.FLOATS)
+        and type(dim) is int
+        and type(p) in _NUMBERS
+        and type(eps) in _NUMBERS
+    ):
+        reference = get_options().torch_reference
+        if not _needs_gradient(input):
+            return _arrays.normalize(input, p, dim, eps, reference)
+        _check_gradient(p)
+        found: Tensor = _apply_normalize(input, p, dim, eps, reference)
+        return found
+    return _normalize_by_operator(input, p, dim, eps)
+
+
+@constant_in_graphs
+def _torch_reference() -> str:
+    return text_of(get_options().torch_reference)
+
+
+def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
+    """Call the operator on any kind of tensor, also while a graph is made."""
+    if not isinstance(input, Tensor):
+        raise semantics.input_is_no_tensor(input)
+    _refuse_forward_mode(input)
+    _dtensor.prepare()
+    p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input.dtype)
+    dtype = dtype_name(input.dtype)
+    gradient = _needs_gradient(input)
+    if torch.compiler.is_compiling():
+        arguments = fixed(p), _fixed_dim(dim), fixed(eps), gradient
+        checked = _arguments_in_graphs((None,) * input.ndim, dtype, *arguments)
+    else:
+        checked = _arguments(tuple(input.shape), dtype, p, dim, eps, gradient)
+    return _operators.normalize(input, *checked, _torch_reference())
+
+
+def _check_gradient(p: float) -> None:
+    """Refuse an order whose gradient is not known."""
+    if p not in semantics.GRADIENT_ORDERS:
+        raise semantics.gradient_is_not_promised(p)
+
+
+def _arguments(
+    shape: tuple[int | None, ...], dtype: str, p: Any, dim: Any, eps: Any, gradient: bool = True
+) -> tuple[float, list[int], float]:
+    """Return p, the dims and eps as a graph holds them. No dims are all dims."""
+    found = semantics.normalize_arguments(shape, dtype, p, dim, eps)
+    if gradient:
+        _check_gradient(found.p)
+    dims = list(found.dims)
+    if not shape and dim is not None and dim not in ((), []):
+        dims = [0]  # over dim 0 and over all dims, the norm of a 0-d tensor has not the same bits
+    return found.p, dims, found.eps
+
+
+_arguments_in_graphs = checked_in_graphs(_arguments)
+
+
+def _fixed_dim(dim: Any) -> Any:
+    return type(dim)(map(fixed, dim)) if isinstance(dim, (tuple, list)) else fixed(dim)
+
+
+def _number_of_tensor(p: Any) -> Any:
+    return p.item() if isinstance(p, Tensor) and p.ndim == 0 and not p.requires_grad else p
+
+
+def _eps_of_tensor(eps: Any, dtype: torch.dtype) -> Any:
+    if not isinstance(eps, Tensor):
+        return eps
+    kind = "requires grad" if eps.requires_grad else f"has {eps.ndim} dims" if eps.ndim else ""
+    if kind or eps.is_complex():
+        raise StrictParityError(
+            f"parity='strict' cannot promise the bits where eps is a tensor that "
+            f"{kind or 'is complex'}: only those where it is a number are known. Use a number, or "
+            "parity='semantic'."
+        )
+    return float(eps.to(dtype))
+
+
+class _Normalize(torch.autograd.Function):
+    """The short cut for a tensor that requires grad."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference
+    ) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.arguments = p, dim, eps, reference
+        return _arrays.normalize(x, p, dim, eps, reference)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        (x,) = ctx.saved_tensors
+        p, dim, eps, reference = ctx.arguments
+        if _can_take_short_cut(g, x):
+            return _arrays.normalize_vjp(g, x, p, dim, eps, reference), None, None, None, None
+        arguments = _arguments(tuple(x.shape), dtype_name(x.dtype), p, dim, eps)
+        found = _operators.normalize_backward(g, x, *arguments, text_of(reference))
+        return found, None, None, None, None
+
+
+_apply_normalize = cast(Any, _Normalize).apply
+
+
+def _can_take_short_cut(*tensors: Tensor) -> bool:
+    """Return whether a gradient need not be differentiable, and is one of plain tensors."""
+    return (
+        not torch.is_grad_enabled()
+        and is_plain_call()
+        and all(_is_plain(x, _arrays.FLOATS) for x in tensors)
+    )
+
+
+# --- MindSpore's L2Normalize ----------------------------------------------------------------------
+
+
+def l2_normalize(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
+    """Return the bits that `mindspore.ops.L2Normalize` has in the build of the options."""
+    if (
+        is_plain_call()
+        and _is_plain(x, _MINDSPORE_FLOATS)
+        and type(axis) is int
+        and type(epsilon) is float
+    ):
+        reference = get_options().mindspore_reference
+        if not _needs_gradient(x):
+            return _arrays.l2_normalize(x, axis, epsilon, reference)
+        found: Tensor = _apply_l2_normalize(x, axis, epsilon, reference)
+        return found
+    return _l2_normalize_by_operator(x, axis, epsilon)
+
+
+@constant_in_graphs
+def _mindspore_reference() -> str:
+    return text_of(get_options().mindspore_reference)
+
+
+def _l2_normalize_by_operator(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
+    """Call the operator on any kind of tensor, also while a graph is made."""
+    dim, _ = l2_normalize_arguments(x, axis, epsilon)
+    _refuse_forward_mode(x)
+    _dtensor.prepare()
+    return _operators.l2_normalize(x, dim, float(fixed(epsilon)), _mindspore_reference())
+
+
+class _L2Normalize(torch.autograd.Function):
+    """The short cut for a tensor that requires grad."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, axis: int, epsilon: float, reference: MindSporeReference
+    ) -> Tensor:
+        y = _arrays.l2_normalize(x, axis, epsilon, reference)
+        ctx.save_for_backward(x, y)
+        ctx.arguments = axis, epsilon, reference
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, y = ctx.saved_tensors
+        axis, epsilon, reference = ctx.arguments
+        if _can_take_short_cut(dy, x, y):
+            return _arrays.l2_normalize_vjp(dy, x, y, axis, epsilon, reference), None, None, None
+        found = _operators.l2_normalize_backward(dy, x, y, axis, epsilon, text_of(reference))
+        return found, None, None, None
+
+
+_apply_l2_normalize = cast(Any, _L2Normalize).apply

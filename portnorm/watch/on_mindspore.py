@@ -1,0 +1,86 @@
+"""Calls on MindSpore tensors: a mode that sees `ops.L2Normalize`, and the norms of tensors."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any
+
+import mindspore
+import numpy as np
+from mindspore import Tensor
+
+from portnorm.vectors import vector_norms
+from portnorm.watch.log import Log, caller, describe, is_of_portnorm
+from portnorm.watch.records import Call, Norms
+from portnorm.semantics import L2NORMALIZE, normalize_dims, normalize_order
+
+_OPERATOR = L2NORMALIZE.name.rpartition(".")[2]
+_DispatchMode: Any = getattr(mindspore, "MsDispatchMode", None)
+
+_SMALLEST, _LARGEST = 1e-15, 1e15
+"""Between these, float32 holds the squares that make up a norm with all digits that matter."""
+
+SEES_OPERATORS = _DispatchMode is not None
+"""Whether this MindSpore has a public hook for the calls of operators; 2.10 is the first."""
+
+
+class Mode(_DispatchMode or object):  # type: ignore[misc]
+    """Counts the calls of `ops.L2Normalize` in PyNative, and lets all calls pass."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__()
+        self._log = log
+
+    def __ms_dispatch__(self, func: Any, args: Any, kwargs: Any = None) -> Any:
+        if func.name == _OPERATOR:
+            frame = caller(sys._getframe().f_back, of_adapter=False)
+            if not is_of_portnorm(frame):
+                primitive, _, (x, *_) = args
+                given = 2.0, tuple(primitive.attrs["axis"]), primitive.attrs["epsilon"]
+                _add(self._log, frame, L2NORMALIZE.name, x, *given)
+        return func(*args)
+
+
+def add_adapter_call(log: Log, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
+    """Count a call of one of the adapters."""
+    _add(log, caller(sys._getframe(), of_adapter=True), function, x, p, dim, eps)
+
+
+def _add(log: Log, frame: Any, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
+    if isinstance(x, Tensor):
+        call = describe(frame, function, str(x.dtype).lower(), x.ndim, p, dim, eps)
+        log.add(call, x, norms)
+
+
+def norms(x: Tensor, call: Call) -> Norms | None:
+    """Return the norms of the vectors of a tensor, whose values are waited for."""
+    try:
+        array = (x.float() if x.dtype == mindspore.bfloat16 else x).asnumpy()
+        rows = _rows(np.abs(array) if np.iscomplexobj(array) else array, call)
+        order = normalize_order(call.p, call.ndim, call.dim)
+        two = _two_norms(rows)
+        return Norms(two, two if order == 2 else vector_norms(rows, order).ravel())
+    except Exception:  # a tensor of a kind that is not foreseen; the call itself goes on
+        return None
+
+
+def _rows(array: Any, call: Call) -> Any:
+    """Return the vectors along axis 1 of three."""
+    dim = list(call.dim) if isinstance(call.dim, tuple) else call.dim
+    dims = normalize_dims(dim, array.ndim)
+    kept = [d for d in range(array.ndim) if d not in dims]
+    vectors = math.prod(array.shape[d] for d in kept)
+    length = math.prod(array.shape[d] for d in dims)
+    return array.transpose([*kept, *dims]).reshape(vectors, length, 1)
+
+
+def _two_norms(rows: Any) -> Any:
+    """Return the 2-norms: fast ones, but where squares leave the range of float32."""
+    if rows.dtype in (np.float16, np.float32):
+        v = rows[..., 0].astype(np.float32, copy=False)
+        with np.errstate(all="ignore"):
+            found = np.sqrt(np.einsum("vn,vn->v", v, v))
+        if not found.size or _SMALLEST < found.min() <= found.max() < _LARGEST:
+            return found
+    return vector_norms(rows, 2.0).ravel()
