@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 import portnorm
-from portnorm.compare import watch
 from portnorm.bench import Pair
+from portnorm.compare import watch
 
 torch = pytest.importorskip("torch")
 

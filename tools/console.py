@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from portnorm import atomic
+from portnorm import files
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -104,7 +104,7 @@ def main() -> int:
             stale = True
             print(f"{'out of date' if arguments.check else 'written'}: {page}")
             if not arguments.check:
-                atomic.write(page, new.encode())
+                files.write(page, new.encode())
     return 1 if arguments.check and stale else 0
 
 

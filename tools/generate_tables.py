@@ -23,7 +23,7 @@ import reference_tables
 from markdown_table import table
 from numpy.typing import NDArray
 
-from portnorm import atomic, reference, semantics
+from portnorm import files, reference, semantics
 from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu
 
@@ -191,7 +191,7 @@ def main() -> int:
         if new != old:
             stale.append(page.relative_to(ROOT))
             if not check:
-                atomic.write(page, new.encode())
+                files.write(page, new.encode())
     for path in stale:
         print(f"{'out of date' if check else 'written'}: {path}")
     return 1 if check and stale else 0

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 import portnorm.mindspore
 import portnorm.torch
-from portnorm import atomic
+from portnorm import files
 
 DATA = Path(__file__).parent.parent / "migration_guide" / "data" / "mapping.json"
 Array = NDArray[Any]
@@ -332,7 +332,7 @@ def main() -> int:
     arguments = parser.parse_args()
     found = measure()
     if not arguments.check:
-        atomic.write(arguments.data, (json.dumps(found, indent=1) + "\n").encode())
+        files.write(arguments.data, (json.dumps(found, indent=1) + "\n").encode())
         return 0
     stale = differences(json.loads(arguments.data.read_text(encoding="utf-8")), found)
     print(*stale, sep="\n", end="\n" if stale else "")

@@ -496,13 +496,13 @@ def main() -> None:
     if arguments.inside:
         print(MARK + json.dumps(_inside(*arguments.peers)))
         return
-    from portnorm import atomic  # which the environments of the peers lack
+    from portnorm import files  # which the environments of the peers lack
 
     known = json.loads(DATA.read_text(encoding="utf-8")) if DATA.exists() else {}
     for name, _, python in (given.partition("=") for given in arguments.peers):
         known[name] = measure(python, name)
         ordered = {name: known[name] for name in PEERS if name in known}
-        atomic.write(DATA, (json.dumps(ordered, indent=1) + "\n").encode())
+        files.write(DATA, (json.dumps(ordered, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":

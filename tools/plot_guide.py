@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from portnorm import atomic, semantics
+from portnorm import files, semantics
 from portnorm.exact import mindspore_cpu, torch_cpu
 
 TOOLS = Path(__file__).parent
@@ -251,7 +251,7 @@ def main() -> int:
             continue
         stale.append(name)
         if not arguments.check:
-            atomic.write(path, content)
+            files.write(path, content)
     for name in stale:
         print(f"{'out of date' if arguments.check else 'written'}: {name}")
     return 1 if arguments.check and stale else 0

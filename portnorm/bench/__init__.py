@@ -5,7 +5,7 @@ The command `portnorm bench` does so in under a minute, and `benchmarks/` with a
 cases      the work, as data
 timing     two calls in turns, medians; compilation that does not count
 report     the results with the machine and the versions; table and JSON
-picture    the same as PNG
+chart      the same as PNG
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from portnorm.compare import functions
+from portnorm import frameworks
 from portnorm.bench.cases import CASES, Case, Pair, prepare
 from portnorm.bench.report import Report, Result, machine, versions
 from portnorm.bench.timing import Clock, Times, compilation_watched, time_in_turns
 from portnorm.errors import StrictParityError
-from portnorm.progress import Progress
+from portnorm.terminal import Progress
 
 __all__ = [
     "CASES",
@@ -65,10 +65,10 @@ def bench(
         clock: tells the time in seconds.
 
     Raises:
-        portnorm.compare.functions.NoFrameworkError: none of these hosts is installed.
+        portnorm.frameworks.NoFrameworkError: none of these hosts is installed.
     """
     start = clock()
-    found = functions.frameworks(hosts)
+    found = frameworks.frameworks(hosts)
     chosen = [case for case in cases if case.host in found.versions]
     for host in found.versions:
         prepare(host)

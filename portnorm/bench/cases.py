@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnorm.compare.functions import NAMES
+from portnorm.frameworks import NAMES
 from portnorm.options import Parity
 from portnorm.semantics import L2NORMALIZE
 

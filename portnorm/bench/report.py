@@ -13,11 +13,11 @@ import numba
 import numpy as np
 
 from portnorm import __version__
-from portnorm.compare import render
 from portnorm.bench.cases import Case
 from portnorm.bench.timing import Times
-from portnorm.compare.functions import NAMES
 from portnorm.exact.parallel import cores
+from portnorm.frameworks import NAMES
+from portnorm.terminal import console
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -192,7 +192,7 @@ def show(report: Report) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    terminal = render.console()
+    terminal = console()
     about = Table.grid(padding=(0, 2, 0, 0))
     for label, text in [*report.about(), ("ratio", HEADER)]:
         about.add_row(Text(label, "dim"), Text(text, "bold" if label == "ratio" else ""))

@@ -20,8 +20,8 @@ from portnorm.certify.cases import Case, mindspore_case, torch_case
 from portnorm.certify.check import Tally
 from portnorm.certify.golden import certify_golden
 from portnorm.certify.report import Report
-from portnorm.progress import Progress
 from portnorm.reference import Reference, TorchReference
+from portnorm.terminal import Progress
 
 __all__ = [
     "Case",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from portnorm.certify.words import FORMATS, Array, Format, draw_words
+from portnorm.certify.encodings import FORMATS, Array, Format, draw_words
 
 Ints = tuple[int, ...]
 Dims = int | Ints | list[int] | None

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from portnorm.certify.cases import Case, View
+from portnorm.certify.encodings import FORMATS, Array, differing
 from portnorm.certify.implementations import Implementation
-from portnorm.certify.words import FORMATS, Array, differing
 from portnorm.errors import StrictParityError
 
 Class = tuple[str, str, str]

@@ -18,12 +18,12 @@ import numpy as np
 
 from portnorm.certify.cases import Case, View
 from portnorm.certify.check import Count, Tally, compare
+from portnorm.certify.encodings import FORMATS, Array, Format, is_nan
 from portnorm.certify.implementations import Outcome, exact
 from portnorm.certify.report import Report
-from portnorm.certify.words import FORMATS, Array, Format, is_nan
 from portnorm.errors import PortnormError, StrictParityError
-from portnorm.progress import Progress
 from portnorm.reference import TorchReference, TorchRules, certified
+from portnorm.terminal import Progress
 
 VALUES, DIGEST, ERROR, NOT_COMPUTED, ELSEWHERE = range(5)
 """What is stored for a case."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from portnorm.certify.cases import Case, View
-from portnorm.certify.words import Array
+from portnorm.certify.encodings import Array
 from portnorm.errors import StrictParityError
 from portnorm.exact import mindspore_cpu, torch_cpu
 from portnorm.reference import MindSporeReference, Reference, TorchReference

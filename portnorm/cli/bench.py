@@ -7,12 +7,13 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from portnorm import files
 from portnorm.cli.common import DONE, needs_tools, say
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
-    from portnorm.cli.common import Commands
     from portnorm.bench import Report
+    from portnorm.cli.common import Commands
 
 
 def add_parser(commands: Commands) -> None:
@@ -53,21 +54,18 @@ def _check_picture(path: str) -> None:
     """Find what is missing for the picture before work starts."""
     import matplotlib.figure  # noqa: F401
 
-    from portnorm.compare.report import check_target
-
-    check_target(path, ".png")
+    files.check_target(path, ".png")
 
 
 def _write(path: str, report: Report) -> None:
-    from portnorm.bench.picture import png
-    from portnorm.compare.report import write
+    from portnorm.bench.chart import png
 
-    write(path, png(report))
+    files.write(path, png(report))
 
 
 def _timed(arguments: argparse.Namespace, started: float) -> Report:
     from portnorm.bench import SECONDS, bench
-    from portnorm.progress import progress_bar
+    from portnorm.terminal import progress_bar
 
     hosts = [arguments.host] if arguments.host else list(REFERENCES)
     with progress_bar() as progress:  # gone before anything is printed

@@ -12,9 +12,9 @@ from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools, posit
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
-    from portnorm.cli.common import Commands
     from portnorm.certify import Report
-    from portnorm.progress import Progress
+    from portnorm.cli.common import Commands
+    from portnorm.terminal import Progress
 
 _SECONDS = 60
 
@@ -53,7 +53,7 @@ def _certify(arguments: argparse.Namespace) -> int:
     if arguments.golden is not None:
         _check_golden(arguments)
     with needs_tools("certify"):
-        from portnorm.progress import progress_bar
+        from portnorm.terminal import progress_bar
 
         with progress_bar() as progress:  # gone before anything is printed
             run = _certify_installed if arguments.golden is None else _certify_golden

@@ -73,7 +73,7 @@ def _check(arguments: argparse.Namespace) -> int:
         from portnorm.codemod.files import run
         from portnorm.codemod.report import report
         from portnorm.codemod.screen import might_contain
-        from portnorm.progress import progress_bar
+        from portnorm.terminal import progress_bar
 
         settings = config.settings(arguments.paths, "check", _SETTINGS)
         codes = _selected(arguments, settings)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from portnorm import __version__
+from portnorm import __version__, files
 from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
@@ -50,11 +50,6 @@ def add_parser(commands: Commands) -> None:
         help="of L2Normalize (default %(default)s)",
     )
     parser.add_argument("--dtype", choices=sorted(L2NORMALIZE.dtypes), help="convert to it first")
-    parser.add_argument(
-        "--pairs",
-        action="store_true",
-        help="also compare portnorm at each level of parity (compiles kernels, up to a minute)",
-    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--html", metavar="FILE", help="write a report to FILE, too")
     parser.add_argument("--png", metavar="FILE", help="write its charts to FILE, too")
@@ -82,14 +77,12 @@ def _check_targets(arguments: argparse.Namespace) -> None:
         return
     import matplotlib.figure  # noqa: F401
 
-    from portnorm.compare import report
-
     if arguments.html:
         import jinja2  # noqa: F401
 
-        report.check_target(arguments.html, ".html")
+        files.check_target(arguments.html, ".html")
     if arguments.png:
-        report.check_target(arguments.png, ".png")
+        files.check_target(arguments.png, ".png")
 
 
 def _write(comparisons: list[Comparison], arguments: argparse.Namespace) -> None:
@@ -101,7 +94,7 @@ def _write(comparisons: list[Comparison], arguments: argparse.Namespace) -> None
     if arguments.png:
         reports[arguments.png] = charts.png(comparisons)
     for path, data in reports.items():
-        report.write(path, data)
+        files.write(path, data)
 
 
 def _sources(
@@ -140,14 +133,12 @@ def _comparisons(
     sources: list[tuple[Source, int | None]], arguments: argparse.Namespace
 ) -> Iterator[Comparison]:
     from portnorm.compare import compare
-    from portnorm.progress import progress_bar
+    from portnorm.terminal import progress_bar
 
     for source, dim in sources:
         with progress_bar() as progress:  # gone before anything is printed
             settings = _settings(arguments)
-            comparison = compare(
-                source, dim=dim, pairs=arguments.pairs, progress=progress, **settings
-            )
+            comparison = compare(source, dim=dim, progress=progress, **settings)
         if comparison.measurement.counts["not_finite"] == comparison.vectors:
             raise BadInputError(
                 f"{source.name}: expected a vector of finite numbers, found a NaN or an infinity "

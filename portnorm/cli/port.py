@@ -77,7 +77,7 @@ def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
     from portnorm.codemod.files import run
     from portnorm.codemod.port.file import port_file
     from portnorm.codemod.screen import might_contain
-    from portnorm.progress import progress_bar
+    from portnorm.terminal import progress_bar
 
     found = settings(arguments.paths, "port", {"exclude": list})
     inputs = sources.inputs(arguments, found.values.get("exclude", ()), found.folder)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from portnorm import files
 from portnorm.cli.common import DONE, INTERRUPTED, BadInputError, needs_tools
 from portnorm.reference import REFERENCES
 
@@ -58,10 +59,9 @@ def _watch(arguments: argparse.Namespace) -> int:
     with needs_tools("watch"):
         import rich.table  # noqa: F401
 
-        from portnorm.compare import report
         from portnorm.watch import watch
     if arguments.json is not None:
-        report.check_target(arguments.json, ".json")
+        files.check_target(arguments.json, ".json")
     process = os.getpid()
     with _as_python_would(arguments), watch(hosts) as log:
         try:
@@ -158,13 +158,12 @@ def _of_script(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _report(log: Watch, path: str | None) -> None:
-    from portnorm.compare import report
-    from portnorm.watch import render
+    from portnorm.watch import table
 
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by the script
             stream.flush()
     with contextlib.suppress(BrokenPipeError, ValueError):
-        render.show(log)
+        table.show(log)
     if path is not None:
-        report.write(path, f"{log.to_json()}\n".encode())
+        files.write(path, f"{log.to_json()}\n".encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from portnorm.compare.rules import ABOVE, CLASSES, Array
+from portnorm.vectors import ABOVE, CLASSES, Array
 
 CHOSEN = np.dtype([("vector", np.int64), ("ulp", np.uint64), ("relative", np.float64)])
 """A chosen vector: its number, and the difference of its values."""

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portnorm.compare.histograms import BINS_PER_DECADE, NormBin, UlpBin
-from portnorm.compare.rules import CLASSES, values_tolerance
+from portnorm.compare.result import Result
+from portnorm.compare.tolerances import values_tolerance
+from portnorm.vectors import CLASSES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from portnorm.compare import Comparison
 
 CLASS_NAMES = {
     "zero": "zero",
@@ -102,7 +103,7 @@ def _exponent(norm: float) -> float:
 # --- drawing --------------------------------------------------------------------------------------
 
 
-def draw_norms(axes: Axes, comparison: Comparison, colours: Palette) -> None:
+def draw_norms(axes: Axes, comparison: Result, colours: Palette) -> None:
     """Draw the histogram of the norms, with both floors."""
     found, floors = comparison.measurement, comparison.settings.floors
     bars = norm_bars(found.norms, floors)
@@ -249,7 +250,7 @@ def _add_legend(figure: Figure, axes: Axes, colours: Palette) -> None:
 # --- figures --------------------------------------------------------------------------------------
 
 
-def norms_figure(comparison: Comparison, colours: Palette) -> Figure:
+def norms_figure(comparison: Result, colours: Palette) -> Figure:
     """Return the histogram of the norms."""
     from matplotlib.figure import Figure
 
@@ -260,7 +261,7 @@ def norms_figure(comparison: Comparison, colours: Palette) -> Figure:
     return figure
 
 
-def ulps_figure(comparison: Comparison, colours: Palette) -> Figure:
+def ulps_figure(comparison: Result, colours: Palette) -> Figure:
     """Return the histograms of the differences of values and of gradients."""
     from matplotlib.figure import Figure
 
@@ -270,9 +271,7 @@ def ulps_figure(comparison: Comparison, colours: Palette) -> Figure:
     return figure
 
 
-def _draw_both_ulps(
-    values: Axes, gradients: Axes, comparison: Comparison, colours: Palette
-) -> None:
+def _draw_both_ulps(values: Axes, gradients: Axes, comparison: Result, colours: Palette) -> None:
     found = comparison.measurement
     for axes, name, bins, tolerance in [
         (values, "values", found.ulps, values_tolerance(comparison.length)),
@@ -284,7 +283,7 @@ def _draw_both_ulps(
         axes.set_title(name, loc="left", color=colours.ink, fontsize=_POINTS, weight="bold", pad=14)
 
 
-def png(comparisons: Sequence[Comparison]) -> bytes:
+def png(comparisons: Sequence[Result]) -> bytes:
     """Return all histograms as a PNG: a row for each comparison.
 
     Raises:
@@ -307,7 +306,7 @@ def png(comparisons: Sequence[Comparison]) -> bytes:
     return stream.getvalue()
 
 
-def title(comparison: Comparison) -> str:
+def title(comparison: Result) -> str:
     """Return what to call a comparison, in characters that show."""
     name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in comparison.name)
     return f"{name}, along dim {comparison.settings.dim}"

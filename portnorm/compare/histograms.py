@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from portnorm.compare.rules import CLASSES, NOT_FINITE, ZERO, Array
 from portnorm.compare.ulp import INFINITE
+from portnorm.vectors import CLASSES, NOT_FINITE, ZERO, Array
 
 BINS_PER_DECADE = 8
 

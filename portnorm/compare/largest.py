@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from portnorm.compare.rules import Array
+from portnorm.vectors import Array
 
 KEPT = 100
 """So many of the vectors with the largest differences are kept."""

@@ -14,16 +14,13 @@ import numpy as np
 
 from portnorm.compare.blocks import blocks, fold
 from portnorm.compare.candidates import CHOSEN, Candidates
-from portnorm.compare.findings import Head, Measurement, Row, Settings, Worst
-from portnorm.compare.functions import Computation, gradient_steps, vjp_of_rows
+from portnorm.compare.computations import Computation, gradient_steps, vjp_of_rows
 from portnorm.compare.histograms import NormHistogram, UlpHistogram
 from portnorm.compare.largest import KEPT, Largest
-from portnorm.compare.pairs import Pairs
+from portnorm.compare.measurement import Head, Measurement, Row, Worst
 from portnorm.compare.readers import Source
-from portnorm.compare.rules import (
-    CLASSES,
-    ZERO,
-    Array,
+from portnorm.compare.settings import Settings
+from portnorm.compare.tolerances import (
     classify,
     gradient_differences,
     gradient_tolerance,
@@ -32,7 +29,8 @@ from portnorm.compare.rules import (
     values_tolerance,
 )
 from portnorm.compare.ulp import finite, ulp_distance
-from portnorm.progress import Progress
+from portnorm.terminal import Progress
+from portnorm.vectors import CLASSES, ZERO, Array
 
 BLOCK_BYTES = 2**25
 
@@ -64,7 +62,6 @@ def measure_array(
     functions: Functions,
     *,
     cotangent: Source | None = None,
-    pairs: Pairs | None = None,
     block_bytes: int = BLOCK_BYTES,
     progress: Progress = lambda what, done, total: None,
 ) -> Measurement:
@@ -75,7 +72,6 @@ def measure_array(
         settings: what to compare.
         functions: the two.
         cotangent: of the same shape; None for a random one.
-        pairs: is shown all that is read, to compare other functions on it.
         block_bytes: about how much of the array to hold at one time.
         progress: called after each block.
     """
@@ -88,14 +84,12 @@ def measure_array(
     for first, x in _read_blocks(source, settings, block_bytes):
         y, z = functions.normalize.values(x), functions.l2_normalize.values(x)
         values.add(first, x, y, z)
-        if pairs:
-            pairs.add_values(x, [(functions.normalize, y), (functions.l2_normalize, z)])
         progress("values", first + x.size // n, vectors)
     gradients = _Gradients(settings, functions, values.largest.rows)
     chosen = values.candidates.choose(values.largest.rows)
     draw = _Cotangents(cotangent, settings)
     for rows in _read_rows(source, settings, chosen, draw, block_bytes, steps):
-        gradients.add(rows, pairs)
+        gradients.add(rows)
         progress("gradients", gradients.measured, chosen.size)
     return _result(values, gradients, n, settings.dtype)
 
@@ -259,7 +253,7 @@ class _Gradients:
         self.changed_alone = 0
         self.worst: Worst | None = None
 
-    def add(self, rows: _Rows, pairs: Pairs | None) -> None:
+    def add(self, rows: _Rows) -> None:
         """Take in rows of vectors."""
         normalize, _, l2_gradient = self._functions
         a = vjp_of_rows(normalize, rows.x, rows.cotangent)
@@ -282,9 +276,6 @@ class _Gradients:
             self.worst = Worst(vector, float(norm[0, 0]), float(relative[worst]), head)
         self.relative = max(self.relative, float(relative[worst]))
         self._keep(rows, ulp, relative)
-        if pairs:
-            known = [(normalize, a), (l2_gradient, b)]
-            pairs.add_gradients(rows.x, rows.cotangent, unit, known)
 
     def _keep(self, rows: _Rows, ulp: Array, relative: Array) -> None:
         found: dict[str, Array] = {"gradient_ulp": ulp, "measured": np.ones(ulp.size, np.bool_)}

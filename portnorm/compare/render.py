@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from portnorm.compare.findings import Head
-from portnorm.compare.pairs import reasons
-from portnorm.compare.rules import gradient_tolerance, values_tolerance
+from portnorm.compare.measurement import Head
+from portnorm.compare.result import Result
+from portnorm.compare.tolerances import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 from portnorm.terminal import console
 from portnorm.text import counted, printable
@@ -17,8 +17,6 @@ from portnorm.text import counted, printable
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from portnorm.compare import Comparison
-    from portnorm.compare.pairs import Difference
 
 _LABEL = 14
 _WIDEST = 100
@@ -38,15 +36,15 @@ class Line(NamedTuple):
     style: str = ""
 
 
-def plain(comparison: Comparison, width: int) -> list[str]:
+def plain(comparison: Result, width: int) -> list[str]:
     """Return the lines of one comparison without colour."""
     return [f"{line.label:<{_LABEL}}{line.text}".rstrip() for line in lines(comparison, width)]
 
 
-def lines(comparison: Comparison, width: int) -> Iterator[Line]:
+def lines(comparison: Result, width: int) -> Iterator[Line]:
     """Yield the lines of one comparison."""
     yield Line(f"{printable(comparison.name)}", "")
-    for part in (_what, heads, _differences, _pairs):
+    for part in (_what, heads, _differences):
         for label, text in part(comparison):
             yield from _wrap(label, text, width)
     finding = comparison.finding
@@ -57,7 +55,7 @@ def lines(comparison: Comparison, width: int) -> Iterator[Line]:
         yield Line("on torch", comparison.calls["torch"], "bold")
 
 
-def _what(comparison: Comparison) -> Iterator[tuple[str, str]]:
+def _what(comparison: Result) -> Iterator[tuple[str, str]]:
     given = comparison.settings
     by = comparison.computed_by
     yield (
@@ -70,7 +68,7 @@ def _what(comparison: Comparison) -> Iterator[tuple[str, str]]:
     yield "L2Normalize", f"epsilon={given.epsilon}; computed by {by['l2_normalize']}"
 
 
-def heads(comparison: Comparison) -> Iterator[tuple[str, str]]:
+def heads(comparison: Result) -> Iterator[tuple[str, str]]:
     """Yield labels and the first values of the first vector and of the worst one."""
     found = comparison.measurement
     heads = [found.first] if found.first else []
@@ -101,7 +99,7 @@ def _format(values: Sequence[float], digits: int, length: int) -> str:
     return f"[{shown} ...]" if length > len(values) else f"[{shown}]"
 
 
-def _differences(comparison: Comparison) -> Iterator[tuple[str, str]]:
+def _differences(comparison: Result) -> Iterator[tuple[str, str]]:
     found, given = comparison.measurement, comparison.settings
     counts = found.counts
     lower, upper = sorted(given.floors)
@@ -131,29 +129,6 @@ def _differences(comparison: Comparison) -> Iterator[tuple[str, str]]:
         yield "", f"L2Normalize's by {by}: the derivative of its formula. {_OWN_GRADIENT}"
 
 
-def _pairs(comparison: Comparison) -> Iterator[tuple[str, str]]:
-    label = "pairs"
-    for pair in comparison.pairs:
-        if not pair.values.why_not:
-            yield label, f"{pair.a} and {pair.b}:"
-            yield "", f"- values {_difference(pair.values)}"
-            yield "", f"- gradients {_difference(pair.gradients)}"
-            label = ""
-    label = "not compared"
-    for why_not in reasons(comparison.pairs):
-        yield label, why_not
-        label = ""
-
-
-def _difference(found: Difference) -> str:
-    if found.why_not:
-        return "not compared"
-    return (
-        f"{_ulp(found.ulp)} apart, {found.relative:.2g} relative; "
-        f"{_changes(found.changed, found.measured)}"
-    )
-
-
 def _changes(changed: int, of: int) -> str:
     return f"{changed} of {of} {'changes' if changed == 1 else 'change'}"
 
@@ -172,7 +147,7 @@ def _wrap(label: str, text: str, width: int, style: str = "") -> Iterator[Line]:
 # --- terminal -------------------------------------------------------------------------------------
 
 
-def show(comparisons: Iterable[Comparison]) -> bool:
+def show(comparisons: Iterable[Result]) -> bool:
     """Print comparisons as they come; in colour on a terminal that wants it.
 
     Returns:

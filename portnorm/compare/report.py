@@ -6,24 +6,19 @@ import base64
 import functools
 import hashlib
 import math
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from portnorm import atomic
 from portnorm.compare import charts, render
 from portnorm.compare.charts import CLASS_NAMES, NAN_IN_ONE
-from portnorm.compare.pairs import reasons
-from portnorm.compare.rules import gradient_tolerance, values_tolerance
-from portnorm.errors import PortnormError
+from portnorm.compare.result import Result
+from portnorm.compare.tolerances import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from portnorm.compare import Comparison
     from portnorm.compare.histograms import UlpBin
 
 _ROWS = 25
@@ -39,7 +34,7 @@ class Chart(NamedTuple):
     rows: Sequence[tuple[str, ...]]
 
 
-def page(comparisons: Sequence[Comparison]) -> str:
+def page(comparisons: Sequence[Result]) -> str:
     """Return a page of HTML with a section for each comparison.
 
     Raises:
@@ -59,10 +54,10 @@ def page(comparisons: Sequence[Comparison]) -> str:
     )
 
 
-def fragment(comparison: Comparison) -> str:
+def fragment(comparison: Result) -> str:
     """Return one comparison as HTML for a notebook, which runs no scripts of ours.
 
-    Without jinja2 it is a table of what `Comparison.summary` says, and without matplotlib it has
+    Without jinja2 it is a table of what `Result.summary` says, and without matplotlib it has
     no pictures.
     """
     try:
@@ -78,7 +73,7 @@ def fragment(comparison: Comparison) -> str:
     )
 
 
-def _light_table(comparison: Comparison) -> str:
+def _light_table(comparison: Result) -> str:
     table = ET.Element("table")
     for line in render.lines(comparison, _NO_LIMIT):
         row = ET.SubElement(table, "tr")
@@ -112,7 +107,7 @@ def _source(environment: Environment, name: str) -> str:
 # --- what a section shows -------------------------------------------------------------------------
 
 
-def _section(comparison: Comparison, prefix: str) -> dict[str, Any]:
+def _section(comparison: Result, prefix: str) -> dict[str, Any]:
     found = comparison.measurement
     finding = comparison.finding
     return {
@@ -133,13 +128,11 @@ def _section(comparison: Comparison, prefix: str) -> dict[str, Any]:
         "class_names": CLASS_NAMES,
         "vectors": comparison.vectors,
         "changed": found.changed,
-        "pairs": [pair for pair in comparison.pairs if not pair.values.why_not],
-        "not_compared": reasons(comparison.pairs),
         "settings": _settings(comparison),
     }
 
 
-def _settings(comparison: Comparison) -> list[tuple[str, str]]:
+def _settings(comparison: Result) -> list[tuple[str, str]]:
     given, by = comparison.settings, comparison.computed_by
     n, found = comparison.length, comparison.measurement
     cotangent = "given" if given.seed is None else f"random normal, seed {given.seed}"
@@ -163,7 +156,7 @@ def _settings(comparison: Comparison) -> list[tuple[str, str]]:
     ]
 
 
-def _charts(comparison: Comparison, prefix: str) -> list[Chart]:
+def _charts(comparison: Result, prefix: str) -> list[Chart]:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
@@ -171,7 +164,7 @@ def _charts(comparison: Comparison, prefix: str) -> list[Chart]:
     return [_norms_chart(comparison, prefix), _ulps_chart(comparison, prefix)]
 
 
-def _norms_chart(comparison: Comparison, prefix: str) -> Chart:
+def _norms_chart(comparison: Result, prefix: str) -> Chart:
     found, given = comparison.measurement, comparison.settings
     counts = {name: n for name, n in found.counts.items() if n}
     caption = "Norms of the vectors, and the floors below which the functions divide by a constant."
@@ -200,7 +193,7 @@ def _classes(counts: dict[str, int]) -> tuple[str, str]:
     return names, " / ".join(_count(n) for n in counts.values())
 
 
-def _ulps_chart(comparison: Comparison, prefix: str) -> Chart:
+def _ulps_chart(comparison: Result, prefix: str) -> Chart:
     found = comparison.measurement
     caption = (
         "Largest difference of each vector, in units in the last place. Elements of gradients of "
@@ -244,40 +237,3 @@ def _value(number: float | None) -> str:
     if number is None or math.isnan(number):
         return ""
     return "Infinity" if number == math.inf else str(number)
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-class WrongSuffixError(PortnormError, ValueError):
-    """A file is to be written whose name does not say what will be in it."""
-
-
-def check_target(path: str, suffix: str) -> None:
-    """Find out whether a file can be written, before there is anything to write.
-
-    Raises:
-        WrongSuffixError: the name does not end in the suffix.
-        OSError: there is no such folder, or it takes no files.
-    """
-    if Path(path).suffix.lower() != suffix:
-        raise WrongSuffixError(f"{path}: expected a name that ends in {suffix}")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(f"{path}: expected a file or a new name, found something else")
-    folder = os.path.dirname(os.path.realpath(path))
-    if not os.path.isdir(folder):
-        raise OSError(f"{path}: expected a folder to write to, found no {folder}")
-    if not os.access(folder, os.W_OK):
-        raise OSError(f"{path}: expected a folder that can be written to")
-
-
-def write(path: str, data: bytes) -> None:
-    """Write a file, which is never seen half written; an old one stays if that fails.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    try:
-        atomic.write(path, data)
-    except OSError as error:
-        raise OSError(f"{path}: expected a file that can be written: {error.strerror}") from error

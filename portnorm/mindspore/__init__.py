@@ -3,17 +3,17 @@
 `import portnorm.mindspore as F` stands in for `import torch.nn.functional as F` wherever
 `F.normalize` is used.
 
-How a call runs: a plan function checks the arguments and picks the parity level in Python. In
-a compiled graph it runs while the graph is compiled, and what it returns are constants there.
-All else is MindSpore operators, written so that the graph compiler can read the source. Arithmetic
-on arrays, which is parity="strict" and on a CPU most of "semantic", is called in
-`portnorm._mindspore_strict`.
+A call is checked, and its level of parity picked, in Python; in a compiled graph that happens while
+the graph is compiled, and the result, a plan, is a constant there. Then the plan is carried out.
 
-Three habits of MindSpore 2.10 on CPU shape the operators below. A Python float that meets a
-tensor, or another one in a graph, is rounded to float32 first, so constants are tensors and what
-is computed from p is computed in the plan. Threads of its pool flush float64
-subnormals to zero, so float64 is scaled before it is squared. Long sums are taken from left to
-right, so sums are held in a wider type than the input, or split.
+_arguments   what a call is given
+_plans       from arguments to a plan of one of four kinds, and from a plan to the result
+_native      parity="native": the host's own operator
+_semantic    parity="semantic": which formula, in which type, with which floor
+_formula     the definition in operators of MindSpore
+_strict      parity="strict": what gives the bits of the reference
+_arrays      `portnorm.exact` on the arrays of tensors, for both "semantic" and "strict"
+_graphs      compiled graphs that follow the options
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ def l2_normalize(
         raise_no_l2_tensor(x)
     if observed():
         tell("portnorm.mindspore.l2_normalize", x, 2.0, axis, epsilon)
-    return _plans.carry_out(x, _plans.plan_l2_normalize(x.dtype, x.shape, axis, epsilon, parity, compiling()))
+    return _plans.carry_out(
+        x, _plans.plan_l2_normalize(x.dtype, x.shape, axis, epsilon, parity, compiling())
+    )
 
 
 class Normalize(nn.Cell):  # type: ignore[misc]

@@ -47,13 +47,16 @@ class _Observed(_Constant):
 
 
 compiling = _Compiling()
-
-
 observed = _Observed()
 
 
+def records_gradient() -> bool:
+    """Return whether what is computed now, in PyNative, may be differentiated."""
+    return bool(_pynative_executor.requires_grad())
+
+
 def target() -> str:
-    """As `mindspore.get_context`, which takes longer than all else that is checked."""
+    """Return the device, as `mindspore.get_context` does, which takes longer than all checks."""
     return str(context._context().get_param(context.ms_ctx_param.device_target))
 
 
@@ -97,7 +100,7 @@ def check_out(input: Any, out: Any, compiling: bool) -> None:
     if not isinstance(out, Tensor):
         raise semantics.out_is_no_tensor(out)
     semantics.check_out_dtype(dtype_name(input.dtype), dtype_name(out.dtype))
-    if _pynative_executor.requires_grad() and any(
+    if records_gradient() and any(
         getattr(tensor, "_requires_grad", True) for tensor in (input, out)
     ):
         raise RuntimeError(semantics.OUT_WITH_GRADIENT)

@@ -1,6 +1,6 @@
-"""parity="strict" on MindSpore tensors: values go to `portnorm.exact`, and bits come back.
+"""`portnorm.exact` on the arrays of MindSpore tensors, in PyNative and in graphs.
 
-parity="semantic" comes here on a CPU, for p = 2.
+All of parity="strict" comes here, and parity="semantic" on a CPU for p = 2.
 
 In PyNative a tensor is handed over as a NumPy array that shares its memory, and so is the result;
 where a gradient is recorded, a `_Function` of MindSpore does it. In graphs an operator `ops.Custom`
@@ -24,20 +24,16 @@ from mindspore import Tensor, ops
 from mindspore.common._grad_function import _Function
 
 from portnorm.errors import StrictParityError
+from portnorm.mindspore._arguments import records_gradient
 from portnorm.semantics import Shape
-
-try:
-    from mindspore.graph.api import _pynative_executor
-except ImportError:  # before MindSpore 2.9
-    from mindspore.common.api import _pynative_executor
 
 Array = np.ndarray[Any, Any]
 
 _tensor_from = getattr(mindspore, "from_numpy", None) or Tensor.from_numpy
 
 
-class Bits(NamedTuple):
-    """What gives the bits of one function with its arguments.
+class Arithmetic(NamedTuple):
+    """One function of `portnorm.exact` with its arguments.
 
     Attributes:
         forward: called with x and the arguments.
@@ -55,42 +51,43 @@ class Bits(NamedTuple):
     formula: Callable[[Tensor], Tensor] | None = None
 
 
-class Outfit(NamedTuple):
+class Encoding(NamedTuple):
     """How an operator holds its tensors.
 
     Attributes:
         scalar: one element in one dim stands for none, because MindSpore would pass a number.
-        halves: float32 holds bfloat16, which `ops.Custom` does not take.
+        bfloat16: float32 holds the values of a bfloat16 tensor, because `ops.Custom` does not take
+            bfloat16.
         strides: of the input, in elements; None for a contiguous one.
     """
 
     scalar: bool
-    halves: bool
+    bfloat16: bool
     strides: tuple[int, ...] | None
 
 
 # --- in PyNative ---------------------------------------------------------------------------------
 
 
-def apply(x: Tensor, bits: Bits, strides_count: bool) -> Tensor:
+def apply(x: Tensor, arithmetic: Arithmetic, strides_count: bool) -> Tensor:
     """Return the result for a tensor in PyNative."""
     strides = tuple(x.stride()) if strides_count and not x.is_contiguous() else None
-    outfit = Outfit(False, x.dtype == mindspore.bfloat16, strides)
+    encoding = Encoding(False, x.dtype == mindspore.bfloat16, strides)
     if x.size and records_gradient():
-        return _Recorded.apply(x, bits, outfit)
-    return _tensor(bits.forward(_array(x, outfit), *bits.arguments), outfit)
+        return _Recorded.apply(x, arithmetic, encoding)
+    return _tensor(arithmetic.forward(_array(x, encoding), *arithmetic.arguments), encoding)
 
 
 class _Recorded(_Function):  # type: ignore[misc]
     """A call in PyNative whose gradient is recorded."""
 
     @staticmethod
-    def forward(context: Any, x: Tensor, bits: Bits, outfit: Outfit) -> Tensor:
-        y = bits.forward(_array(x, outfit), *bits.arguments)
+    def forward(context: Any, x: Tensor, arithmetic: Arithmetic, encoding: Encoding) -> Tensor:
+        y = arithmetic.forward(_array(x, encoding), *arithmetic.arguments)
         context.save_for_backward(x)
         # The result as an array: as a tensor it would hold the context, which would hold it.
-        context.call = bits, outfit, (y,) if bits.takes_result else ()
-        return _tensor(y, outfit)
+        context.call = arithmetic, encoding, (y,) if arithmetic.takes_result else ()
+        return _tensor(y, encoding)
 
     @staticmethod
     def backward(context: Any, dy: Tensor) -> tuple[Tensor, None, None]:
@@ -118,40 +115,37 @@ class _RecordedGradient(_Function):  # type: ignore[misc]
 
 
 def _gradient(
-    x: Tensor, dy: Tensor, bits: Bits, outfit: Outfit, results: tuple[Array, ...]
+    x: Tensor, dy: Tensor, arithmetic: Arithmetic, encoding: Encoding, results: tuple[Array, ...]
 ) -> Tensor:
-    contiguous = outfit._replace(strides=None)
-    arrays = _array(x, outfit), *results, _array(dy, contiguous)
-    return _tensor(bits.backward(*arrays, *bits.arguments), contiguous)
+    contiguous = encoding._replace(strides=None)
+    arrays = _array(x, encoding), *results, _array(dy, contiguous)
+    return _tensor(arithmetic.backward(*arrays, *arithmetic.arguments), contiguous)
 
 
-def _array(x: Tensor, outfit: Outfit) -> Array:
-    held = x.astype(mindspore.float32) if outfit.halves else x
-    return _undressed(held.asnumpy(), outfit)
+def _array(x: Tensor, encoding: Encoding) -> Array:
+    held = x.astype(mindspore.float32) if encoding.bfloat16 else x
+    return _decoded(held.asnumpy(), encoding)
 
 
-def _tensor(array: Array, outfit: Outfit) -> Tensor:
-    tensor = _tensor_from(_dressed(array, outfit))
-    return tensor.astype(mindspore.bfloat16) if outfit.halves else tensor
-
-
-def records_gradient() -> bool:
-    """Return whether what is computed now may be differentiated."""
-    return bool(_pynative_executor.requires_grad())
+def _tensor(array: Array, encoding: Encoding) -> Tensor:
+    tensor = _tensor_from(_encoded(array, encoding))
+    return tensor.astype(mindspore.bfloat16) if encoding.bfloat16 else tensor
 
 
 # --- as an operator ------------------------------------------------------------------------------
 
 
-def operation(bits: Bits, shape: Shape, halves: bool) -> tuple[Any, tuple[int, ...] | None, Any]:
+def operation(
+    arithmetic: Arithmetic, shape: Shape, bfloat16: bool
+) -> tuple[Any, tuple[int, ...] | None, Any]:
     """Return an operator, and the shape and dtype that its input has to have, or None."""
     if 0 in shape:
         return None, None, None
-    outfit = Outfit(not shape, halves, None)
+    encoding = Encoding(not shape, bfloat16, None)
     return (
-        _operator(bits, outfit),
+        _operator(arithmetic, encoding),
         None if shape else (1,),
-        mindspore.float32 if halves else None,
+        mindspore.float32 if bfloat16 else None,
     )
 
 
@@ -168,32 +162,38 @@ def operate(x: Tensor, operator: Any, shape: Any, dtype: Any) -> Tensor:
 
 
 @functools.lru_cache(maxsize=1024)
-def _operator(bits: Bits, outfit: Outfit) -> ops.Custom:
+def _operator(arithmetic: Arithmetic, encoding: Encoding) -> ops.Custom:
     """MindSpore reads the signatures of callbacks: they have one parameter for each tensor."""
 
     def forward(x: Array) -> Array:
-        return _dressed(bits.forward(_undressed(x, outfit), *bits.arguments), outfit)
+        return _encoded(arithmetic.forward(_decoded(x, encoding), *arithmetic.arguments), encoding)
 
-    bprop = _bprop_of_three(bits) if bits.takes_result else _bprop_of_two(bits, outfit)
+    bprop = (
+        _bprop_of_three(arithmetic)
+        if arithmetic.takes_result
+        else _bprop_of_two(arithmetic, encoding)
+    )
     return ops.Custom(forward, _first, _first, "pyfunc", bprop=bprop)
 
 
-def _bprop_of_two(bits: Bits, outfit: Outfit) -> Callable[..., tuple[Tensor]]:
+def _bprop_of_two(arithmetic: Arithmetic, encoding: Encoding) -> Callable[..., tuple[Tensor]]:
     def backward(x: Array, dy: Array) -> Array:
-        x, dy = _undressed(x, outfit), _undressed(dy, outfit)
-        return _dressed(bits.backward(x, dy, *bits.arguments), outfit)
+        x, dy = _decoded(x, encoding), _decoded(dy, encoding)
+        return _encoded(arithmetic.backward(x, dy, *arithmetic.arguments), encoding)
 
     def bprop(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         return (gradient(x, dout),)
 
-    second = _no_second_gradient_of_two if bits.formula is None else _second_of(bits.formula)
+    second = (
+        _no_second_gradient_of_two if arithmetic.formula is None else _second_of(arithmetic.formula)
+    )
     gradient = ops.Custom(backward, _first, _first, "pyfunc", bprop=second)
     return bprop
 
 
-def _bprop_of_three(bits: Bits) -> Callable[..., tuple[Tensor]]:
+def _bprop_of_three(arithmetic: Arithmetic) -> Callable[..., tuple[Tensor]]:
     def backward(x: Array, y: Array, dy: Array) -> Array:
-        return bits.backward(x, y, dy, *bits.arguments)
+        return arithmetic.backward(x, y, dy, *arithmetic.arguments)
 
     def bprop(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         return (gradient(x, out, dout),)
@@ -206,27 +206,27 @@ def _first(x: Any, *others: Any) -> Any:
     return x
 
 
-def _undressed(array: Array, outfit: Outfit) -> Array:
+def _decoded(array: Array, encoding: Encoding) -> Array:
     """Return what `portnorm.exact` takes for the array of a tensor."""
-    if outfit.halves:
+    if encoding.bfloat16:
         array = np.asarray(array.view(np.uint32) >> np.uint32(16), np.uint16)
-    if outfit.scalar:
+    if encoding.scalar:
         array = array.reshape(())
-    if outfit.strides is not None:
-        array = _laid_out(array, outfit.strides)
+    if encoding.strides is not None:
+        array = _with_strides(array, encoding.strides)
     return array
 
 
-def _dressed(array: Array, outfit: Outfit) -> Array:
+def _encoded(array: Array, encoding: Encoding) -> Array:
     """Return the array that a tensor takes for what `portnorm.exact` returns."""
-    if outfit.halves:
+    if encoding.bfloat16:
         array = np.asarray(array.astype(np.uint32) << np.uint32(16)).view(np.float32)
-    if outfit.scalar:
+    if encoding.scalar:
         array = array.reshape(1)
     return np.asarray(array, order="C")
 
 
-def _laid_out(array: Array, strides: tuple[int, ...]) -> Array:
+def _with_strides(array: Array, strides: tuple[int, ...]) -> Array:
     """Return a copy whose elements lie as those of a view do."""
     extent = 1 + sum((size - 1) * stride for size, stride in zip(array.shape, strides, strict=True))
     buffer = np.empty(extent if array.size else 0, array.dtype)

@@ -1,4 +1,11 @@
-"""The formulas in operators of MindSpore, written so that the graph compiler can read them."""
+"""The formulas in operators of MindSpore, written so that the graph compiler can read them.
+
+Three habits of MindSpore 2.10 on CPU shape them. A Python float that meets a tensor, or another
+one in a graph, is rounded to float32 first, so constants are tensors and what is computed from p is
+computed in the plan. Threads of its pool flush float64 subnormals to zero, so float64 is scaled
+before it is squared. Long sums are taken from left to right, so sums are held in a wider type than
+the input, or split.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +16,11 @@ import mindspore
 from mindspore import Tensor, ops
 
 _sum = ops.ReduceSum(keep_dims=True)
-
-
 _maximum = ops.ReduceMax(keep_dims=True)
-
-
 _minimum = ops.ReduceMin(keep_dims=True)
-
-
 _complex = ops.Complex()
 
-
-FormulaPlan = NormPlan = tuple[Any, ...]
+NormPlan = tuple[Any, ...]
 """(order, dims, power, root, scaled, split), all constants.
 
 order: "count" (p = 0), "absolute" (1), "euclidean" (2), "largest" (inf), "smallest" (-inf), or
@@ -31,10 +31,14 @@ split: where to cut terms in [0, 4] so that the upper parts add up without round
 """
 
 
+FormulaPlan = tuple[Any, ...]
+"""(method, dims, floor, accumulator, nan_takes_floor, norm: a `NormPlan`), all constants."""
+
 SMALLEST_NORMAL = {mindspore.float32: 2.0**-126, mindspore.float64: 2.0**-1022}
 
 
 def divide(x: Tensor, plan: FormulaPlan) -> Tensor:
+    """Divide vectors by their norms or by the floor, whichever is larger."""
     method, dims, floor, accumulator, nan_takes_floor, norm = plan
     if method == "empty":
         return (x.astype(accumulator) * 1).astype(x.dtype)

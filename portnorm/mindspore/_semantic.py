@@ -13,7 +13,7 @@ from mindspore import Tensor
 from portnorm import semantics
 from portnorm.mindspore import _arrays, _formula, _graphs
 from portnorm.mindspore._arguments import dtype_name
-from portnorm.mindspore._arrays import Bits
+from portnorm.mindspore._arrays import Arithmetic
 
 
 @functools.lru_cache(maxsize=256)
@@ -72,7 +72,7 @@ def _definition_bits(
     dims: tuple[int, ...],
     eps: float,
     target: str,
-) -> Bits | None:
+) -> Arithmetic | None:
     """Return arithmetic on the array of a tensor on a CPU, or None for what that cannot do.
 
     One call of it is many times as fast as a dozen operators.
@@ -154,7 +154,7 @@ def definition_bits(
     floor: float,
     floor_takes_ties: bool,
     formula: Callable[[Tensor], Tensor],
-) -> Bits:
+) -> Arithmetic:
     """Return what computes by the definition at p = 2, see `Definition`.
 
     `formula` does the same with operators of MindSpore.
@@ -162,4 +162,4 @@ def definition_bits(
     from portnorm.exact.definition import Definition, divide, divide_vjp
 
     definition = Definition(dims, floor, floor_takes_ties)
-    return Bits(divide, divide_vjp, False, (definition,), formula)
+    return Arithmetic(divide, divide_vjp, False, (definition,), formula)

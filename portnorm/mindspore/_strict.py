@@ -8,7 +8,7 @@ import numpy as np
 
 from portnorm.errors import StrictParityError
 from portnorm.mindspore import _arrays, _graphs
-from portnorm.mindspore._arrays import Bits
+from portnorm.mindspore._arrays import Arithmetic
 from portnorm.reference import MindSporeReference, TorchReference
 from portnorm.semantics import NormalizeArguments, Shape
 
@@ -19,7 +19,7 @@ def normalize_bits(
     dim: Any,
     arguments: NormalizeArguments,
     reference: TorchReference,
-) -> Bits:
+) -> Arithmetic:
     """Return what gives torch's bits.
 
     Raises:
@@ -40,10 +40,10 @@ def normalize_bits(
     elif len(dims) == 1:
         dims = dims[0]
     given = arguments.p, dims, _one_nan(arguments.eps), reference
-    return Bits(torch_cpu.normalize, torch_cpu.normalize_vjp, False, given)
+    return Arithmetic(torch_cpu.normalize, torch_cpu.normalize_vjp, False, given)
 
 
-def l2_normalize_bits(axis: int, epsilon: float, reference: MindSporeReference) -> Bits:
+def l2_normalize_bits(axis: int, epsilon: float, reference: MindSporeReference) -> Arithmetic:
     """Return what gives MindSpore's bits.
 
     Raises:
@@ -53,7 +53,7 @@ def l2_normalize_bits(axis: int, epsilon: float, reference: MindSporeReference) 
     from portnorm.exact import mindspore_cpu
 
     given = axis, _one_nan(epsilon), reference
-    return Bits(mindspore_cpu.l2_normalize, mindspore_cpu.l2_normalize_vjp, True, given)
+    return Arithmetic(mindspore_cpu.l2_normalize, mindspore_cpu.l2_normalize_vjp, True, given)
 
 
 def check_shape(shape: Shape | None) -> None:
@@ -84,7 +84,7 @@ def _one_nan(value: float) -> float:
     return value if value == value else np.nan
 
 
-def plan(bits: Bits, shape: Shape, dtype: str, compiling: bool) -> tuple[str, Any]:
+def plan(bits: Arithmetic, shape: Shape, dtype: str, compiling: bool) -> tuple[str, Any]:
     """Return the kind of what is to be done, and its plan."""
     if compiling:
         refuse_export()

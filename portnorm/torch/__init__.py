@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from portnorm import observe, semantics
-from portnorm.torch._arguments import constant_in_graphs, l2_normalize_arguments
-from portnorm.torch import _semantic, _strict
 from portnorm.options import Parity, resolve_parity
+from portnorm.torch import _semantic, _strict
+from portnorm.torch._arguments import constant_in_graphs, l2_normalize_arguments
 
 __all__ = ["L2Normalize", "Normalize", "l2_normalize", "normalize"]
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from portnorm import semantics
-from portnorm.torch._arguments import dtype_name
 from portnorm.errors import StrictParityError
 from portnorm.reference import MindSporeReference, TorchReference
+from portnorm.torch._arguments import dtype_name
 
 
 class _Exact(NamedTuple):

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from portnorm.torch._arguments import constant_in_graphs, dtype_name
-from portnorm.torch import _arrays
 from portnorm.reference import TorchReference
+from portnorm.torch import _arrays
+from portnorm.torch._arguments import constant_in_graphs, dtype_name
 
 _Ints = tuple[int, ...]
 

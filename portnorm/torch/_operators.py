@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from portnorm import semantics
-from portnorm.torch._arguments import dtype_name
-from portnorm.torch import _arrays, _semantic
 from portnorm.reference import MindSporeReference, TorchReference
+from portnorm.torch import _arrays, _semantic
+from portnorm.torch._arguments import dtype_name
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,6 +13,10 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from portnorm import semantics
+from portnorm.errors import StrictParityError
+from portnorm.options import get_options
+from portnorm.reference import MindSporeReference, TorchReference
+from portnorm.torch import _arrays, _dtensor, _operators
 from portnorm.torch._arguments import (
     checked_in_graphs,
     constant_in_graphs,
@@ -21,11 +25,7 @@ from portnorm.torch._arguments import (
     is_plain_call,
     l2_normalize_arguments,
 )
-from portnorm.torch import _arrays, _dtensor, _operators
 from portnorm.torch._operators import text_of
-from portnorm.errors import StrictParityError
-from portnorm.options import get_options
-from portnorm.reference import MindSporeReference, TorchReference
 
 # --- the short cut --------------------------------------------------------------------------------
 

@@ -19,12 +19,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from portnorm import __version__, observe
-from portnorm.watch import render
-from portnorm.watch.log import Log
-from portnorm.watch.porting import Port, port
-from portnorm.watch.records import Record
 from portnorm.errors import PortnormError
 from portnorm.reference import REFERENCES
+from portnorm.watch import table
+from portnorm.watch.advice import Port, port
+from portnorm.watch.log import Log
+from portnorm.watch.records import Record
 
 HOSTS = tuple(REFERENCES)
 
@@ -76,7 +76,7 @@ class Watch:
         Raises:
             ImportError: rich is not installed.
         """
-        return render.plain(self, width)
+        return table.plain(self, width)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as what JSON has; numbers that are not finite as "inf", "nan"."""

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from portnorm.watch.records import Call, Record, floors_of
 from portnorm.errors import LIBRARIES
+from portnorm.watch.records import Call, Record, floors_of
 
 MOST_RECORDS = 1000
 

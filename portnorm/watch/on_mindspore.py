@@ -10,10 +10,10 @@ import mindspore
 import numpy as np
 from mindspore import Tensor
 
+from portnorm.semantics import L2NORMALIZE, normalize_dims, normalize_order
 from portnorm.vectors import vector_norms
 from portnorm.watch.log import Log, caller, describe, is_of_portnorm
 from portnorm.watch.records import Call, Norms
-from portnorm.semantics import L2NORMALIZE, normalize_dims, normalize_order
 
 _OPERATOR = L2NORMALIZE.name.rpartition(".")[2]
 _DispatchMode: Any = getattr(mindspore, "MsDispatchMode", None)

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from portnorm.observe import Onlooker
+from portnorm.semantics import NORMALIZE, normalize_order
 from portnorm.torch._arrays import array
 from portnorm.vectors import ABOVE, CLASSES, NOT_FINITE, ZERO
 from portnorm.watch.log import Log, caller, describe, is_of_portnorm
 from portnorm.watch.records import Call, Norms, Record
-from portnorm.observe import Onlooker
-from portnorm.semantics import NORMALIZE, normalize_order
 
 _NAMES = {
     getattr(torch, name): name

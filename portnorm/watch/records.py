@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from portnorm import semantics
-from portnorm.vectors import ABOVE, CLASSES, classes_of
 from portnorm.semantics import L2NORMALIZE, NORMALIZE, Function
+from portnorm.vectors import ABOVE, CLASSES, classes_of
 
 FUNCTIONS: dict[str, Function] = {
     NORMALIZE.name: NORMALIZE,
@@ -93,7 +93,7 @@ class Record:
         vectors: how many vectors were read.
         minimum: their smallest 2-norm that is a number; None where there is none.
         maximum: their largest, likewise.
-        counts: how many of them are in each of `portnorm.compare.rules.CLASSES`.
+        counts: how many of them are in each of `portnorm.vectors.CLASSES`.
         waiting: norms that `settle` counts; they wait because counting has a fixed cost.
         waiting_vectors: how many.
         elsewhere: a `Counter` of vectors for each accelerator, whose counts `settle` takes in.
@@ -192,7 +192,7 @@ def _list(dim: Any) -> Any:
 
 
 def classify(norms: Norms, floors: tuple[float, float]) -> dict[str, int]:
-    """Count the vectors in each class, as `portnorm.compare.rules.classify` has them."""
+    """Count the vectors in each class, as `portnorm.vectors.classify` has them."""
     classes = classes_of(norms.two, norms.order, floors, np.isfinite(norms.two))
     numbers = np.bincount(classes.ravel(), minlength=len(CLASSES))
     return dict(zip(CLASSES, map(int, numbers), strict=True))

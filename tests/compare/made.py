@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from portnorm.compare import Comparison, plan
-from portnorm.compare.functions import Array, Computation, Implementation
+from portnorm.compare.computations import Array, Computation
 from portnorm.compare.measure import Functions, measure_array
-from portnorm.compare.pairs import Pairs
 from portnorm.compare.readers import ArraySource
-from portnorm.compare.rules import vector_norms
-from portnorm.errors import NativeParityError
+from portnorm.vectors import vector_norms
 
 
 def divided(x: Array, floor: float) -> Array:
@@ -30,27 +28,12 @@ def computation(floor: float) -> Computation:
     )
 
 
-def refusing(x: Array) -> Array:
-    """Refuse, as parity="native" does."""
-    raise NativeParityError("not <here>")
-
-
-def comparison(array: Array, name: str = "made", *, pairs: bool = False) -> Comparison:
+def comparison(array: Array, name: str = "made") -> Comparison:
     """Compare two functions with the floors of normalize and of L2Normalize."""
     source = ArraySource(array, name)
     settings = plan(source)
     one, other = computation(1e-12), computation(1e-2)
-    shown = None
-    if pairs:
-        third = Computation("a test", refusing, lambda x, g: g, own=False)
-        members = [
-            Implementation("F.normalize", one),
-            Implementation("ops.L2Normalize", other),
-            Implementation("third", third),
-            Implementation("fourth", None, "it is not installed"),
-        ]
-        shown = Pairs([members, members], settings, array.shape[settings.dim], 10**9)
-    measurement = measure_array(source, settings, Functions(one, other, other), pairs=shown)
+    measurement = measure_array(source, settings, Functions(one, other, other))
     return Comparison(
         name=name,
         shape=array.shape,
@@ -63,7 +46,6 @@ def comparison(array: Array, name: str = "made", *, pairs: bool = False) -> Comp
         },
         own_gradient=True,
         versions={"portnorm": "0"},
-        pairs=shown.result() if shown else (),
     )
 
 

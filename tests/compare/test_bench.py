@@ -14,13 +14,13 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from portnorm import cli
 from portnorm import bench as benching
-from portnorm.bench import CASES, Case, Pair, Times, bench, picture, report, timing
+from portnorm import cli
+from portnorm.bench import CASES, Case, Pair, Times, bench, chart, report, timing
 from portnorm.bench.report import Report, Result
-from portnorm.compare.functions import Frameworks
 from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu
+from portnorm.frameworks import Frameworks
 from tests.conftest import needs_mindspore, needs_torch
 from tests.imports.blocked import start_python
 
@@ -338,7 +338,7 @@ def test_the_picture_has_a_panel_for_each_framework_and_nothing_overlaps(found: 
     found.results[:] = [
         Result(case, Times(10.0 ** (n % 7 - 4), 1.0, 1)) for n, case in enumerate(CASES)
     ]
-    figure = picture.draw(found)
+    figure = chart.draw(found)
     figure.draw_without_rendering()
     assert [axes.get_title("left") for axes in figure.axes] == [
         "against torch",

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portnorm import MindSporeReference, TorchReference, cli
-from portnorm import certify
+from portnorm import MindSporeReference, TorchReference, certify, cli
 from portnorm.certify.builds import (
     InProcess,
     InSubprocess,
@@ -25,8 +24,8 @@ from portnorm.certify.builds import (
 )
 from portnorm.certify.cases import Case
 from portnorm.certify.check import check, compare
+from portnorm.certify.encodings import FORMATS, KINDS, draw_words
 from portnorm.certify.implementations import Implementation, Outcome, exact
-from portnorm.certify.words import FORMATS, KINDS, draw_words
 from tests.conftest import needs_mindspore, needs_torch
 
 

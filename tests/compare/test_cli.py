@@ -193,21 +193,19 @@ class Terminal(io.StringIO):
 def test_progress_is_shown_after_a_while_and_gone_before_the_result(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from portnorm import progress
-
-    terminal = Terminal()
+    screen = Terminal()
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "stderr", screen)
     path = saved(tmp_path / "a.npy", np.float32([[1, 2]]))
-    monkeypatch.setattr(progress, "_PATIENCE", 1e9)
+    monkeypatch.setattr("portnorm.terminal._PATIENCE", 1e9)
     cli.main(["compare", path])
-    assert "%" not in terminal.getvalue()
-    terminal.truncate(0)
-    monkeypatch.setattr(progress, "_PATIENCE", -1)
+    assert "%" not in screen.getvalue()
+    screen.truncate(0)
+    monkeypatch.setattr("portnorm.terminal._PATIENCE", -1)
     cli.main(["compare", path])
     erased = "\x1b[2K"
-    shown, result = terminal.getvalue().rsplit(erased, 1)
+    shown, result = screen.getvalue().rsplit(erased, 1)
     assert "gradients" in shown
     assert path not in shown
     assert path in result
@@ -219,9 +217,7 @@ def test_progress_is_shown_after_a_while_and_gone_before_the_result(
 def test_no_progress_is_shown_where_stderr_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from portnorm import progress
-
-    monkeypatch.setattr(progress, "_PATIENCE", -1)
+    monkeypatch.setattr("portnorm.terminal._PATIENCE", -1)
     cli.main(["compare", saved(tmp_path / "a.npy", np.float32([[1, 2]]))])
     assert capsys.readouterr().err == ""
 
@@ -248,16 +244,6 @@ def test_reports_are_written_beside_the_output(
         "a.npy",
         "report.html",
     ]
-
-
-@needs_torch
-@needs_mindspore
-def test_pairs_are_compared_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = saved(tmp_path / "a.npy", np.float32([[1, 2], [3, 4]]))
-    assert cli.main(["compare", path, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["comparisons"][0]["pairs"] == []
-    assert cli.main(["compare", path, "--json", "--pairs"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["comparisons"][0]["pairs"]) == 19
 
 
 # --- refusals -------------------------------------------------------------------------------------

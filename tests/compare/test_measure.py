@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from portnorm.compare import measure as measuring
 from portnorm.compare import open_array, plan
-from portnorm.compare.functions import Array, Computation
+from portnorm.compare.computations import Array, Computation
 from portnorm.compare.histograms import UlpHistogram
 from portnorm.compare.largest import KEPT
 from portnorm.compare.measure import (
@@ -28,8 +28,8 @@ from portnorm.compare.measure import (
     values_tolerance,
 )
 from portnorm.compare.readers import ArraySource
-from portnorm.compare.rules import vector_norms
 from portnorm.compare.ulp import INFINITE
+from portnorm.vectors import vector_norms
 
 DTYPES = ("float16", "float32", "float64")
 

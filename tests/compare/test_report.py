@@ -32,7 +32,7 @@ HOSTILE = "</script><img src=x onerror=alert(1)>\x1b.npy"
 @pytest.fixture(scope="module")
 def html() -> str:
     rng = np.random.default_rng(5)
-    some = comparison(mixed(rng), HOSTILE, pairs=True)
+    some = comparison(mixed(rng), HOSTILE)
     others = np.full((2, 3), 2, np.float32), np.zeros((4, 2)), rng.standard_normal((2, 3, 4))
     return report.page([some, *map(comparison, others)])
 

@@ -15,7 +15,7 @@ import pytest
 from portnorm import observe
 from portnorm.compare import rules, watch
 from portnorm.watch import NothingToWatchError, log, records
-from portnorm.watch.porting import port
+from portnorm.watch.advice import port
 from portnorm.watch.records import Call, Norms, Record
 from tests.imports.blocked import run_python
 

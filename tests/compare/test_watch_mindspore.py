@@ -11,7 +11,7 @@ import pytest
 
 from portnorm import observe
 from portnorm.compare import watch
-from portnorm.watch.porting import port
+from portnorm.watch.advice import port
 from portnorm.watch.records import Call
 
 mindspore = pytest.importorskip("mindspore", reason="watches MindSpore")

@@ -20,7 +20,7 @@ from portnorm.codemod.files.source import (
     read,
     read_bytes,
 )
-from portnorm.progress import Progress
+from portnorm.terminal import Progress
 
 T = TypeVar("T")
 Process = Callable[[SourceFile], T]

@@ -7,29 +7,21 @@ it as it would walk the array itself.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from portnorm.errors import PortnormError
-from portnorm.options import Parity, get_options, set_options
+from portnorm.frameworks import NAMES, Frameworks
+from portnorm.options import Parity, set_options
 
 Array = NDArray[Any]
 
 QUADRATIC = "its own takes n * n steps for a vector of n elements"
 
-NAMES = {"torch": "torch", "mindspore": "MindSpore"}
-"""The frameworks, as their makers write them."""
-
 _VECTORS = 1
-
-
-class NoFrameworkError(PortnormError):
-    """Neither framework can be imported."""
 
 
 @dataclass(frozen=True)
@@ -47,62 +39,6 @@ class Computation:
     values: Callable[[Array], Array]
     vjp: Callable[[Array, Array], Array]
     own: bool
-
-
-class Implementation(NamedTuple):
-    """One of the two functions, as it may be called.
-
-    Attributes:
-        name: how to call it.
-        computation: None where it cannot be called.
-        why_not: a few words on why it cannot.
-        quadratic_gradient: whether its gradient takes n * n steps for a vector of n elements.
-    """
-
-    name: str
-    computation: Computation | None
-    why_not: str = ""
-    quadratic_gradient: bool = False
-
-
-@dataclass(frozen=True)
-class Frameworks:
-    """The frameworks that can be imported.
-
-    Attributes:
-        versions: of "torch" and "mindspore", as far as they are there.
-        why_not: for each of the two that is not, a few words on why.
-    """
-
-    versions: dict[str, str]
-    why_not: dict[str, str]
-
-
-def frameworks(modules: Sequence[str] = tuple(NAMES)) -> Frameworks:
-    """Import these frameworks, as far as they are installed.
-
-    Args:
-        modules: "torch", "mindspore".
-
-    Raises:
-        NoFrameworkError: none of them is.
-    """
-    versions: dict[str, str] = {}
-    why_not: dict[str, str] = {}
-    for module in modules:
-        name = NAMES[module]
-        try:
-            versions[module] = str(importlib.import_module(module).__version__)
-        except ModuleNotFoundError as error:
-            absent = error.name == module
-            why_not[module] = f"{name} is not installed" if absent else f"{name}: {error}"
-        except (ImportError, OSError) as error:
-            why_not[module] = f"{name} cannot be imported: {error}"
-    if not versions:
-        needed = "; one of them is needed" if len(modules) > 1 else ""
-        install = " or ".join(f"pip install 'portnorm[{module}]'" for module in modules)
-        raise NoFrameworkError(f"{' and '.join(why_not.values())}{needed}: {install}")
-    return Frameworks(versions, why_not)
 
 
 def normalize(found: Frameworks, p: float, eps: float) -> Computation:
@@ -148,76 +84,6 @@ def vjp_of_rows(computation: Computation, x: Array, cotangent: Array) -> Array:
         return computation.vjp(x, cotangent)
     # Given one vector alone, torch may split its sum among threads.
     return computation.vjp(np.repeat(x, 2, 0), np.repeat(cotangent, 2, 0))[:1]
-
-
-def implementations(
-    found: Frameworks,
-    p: float,
-    eps: float,
-    epsilon: float,
-    own: tuple[Computation, Computation],
-    why_not_own: str = "",
-) -> list[list[Implementation]]:
-    """Return what is to be compared in pairs: first for who moves to MindSpore, then to torch.
-
-    Each list has the two functions themselves and portnorm's levels of parity, on the framework
-    that is moved to where it is installed.
-
-    Args:
-        found: the frameworks.
-        p: of normalize.
-        eps: of normalize.
-        epsilon: of L2Normalize.
-        own: what computes the two functions.
-        why_not_own: why MindSpore's own L2Normalize is not used though it is installed.
-    """
-    why_not = [found.why_not.get("torch", ""), found.why_not.get("mindspore", why_not_own)]
-    names = ["F.normalize", "ops.L2Normalize"]
-    themselves = [
-        Implementation(name, one if one.own else None, why, why_not_own == "" and one is own[1])
-        for name, one, why in zip(names, own, why_not, strict=True)
-    ]
-    to_mindspore = "mindspore" if "mindspore" in found.versions else "torch"
-    to_torch = "torch" if "torch" in found.versions else "mindspore"
-    levels: tuple[Parity, ...] = get_args(Parity)
-    return [
-        [*themselves, *(_adapted_normalize(found, to_mindspore, p, eps, one) for one in levels)],
-        [*themselves, *(_adapted_l2_normalize(found, to_torch, epsilon, one) for one in levels)],
-    ]
-
-
-def _adapted_normalize(
-    found: Frameworks, module: str, p: float, eps: float, parity: Parity
-) -> Implementation:
-    name = f"portnorm.{module}.normalize(parity={parity!r})"
-    by = f"portnorm on {_name(found, module)}{_bits_of('torch', parity)}"
-    if module == "torch":
-        computation = _on_torch(by, _torch_normalize(p, eps, parity), own=False)
-    else:
-        computation = _on_mindspore(by, _mindspore_normalize(p, eps, parity), own=False)
-    computation = _as_rows(computation) if parity == "semantic" else computation
-    return Implementation(name, computation, "", (module, parity) == ("mindspore", "native"))
-
-
-def _adapted_l2_normalize(
-    found: Frameworks, module: str, epsilon: float, parity: Parity
-) -> Implementation:
-    name = f"portnorm.{module}.L2Normalize(parity={parity!r})"
-    by = f"portnorm on {_name(found, module)}{_bits_of('mindspore', parity)}"
-    if module == "torch":
-        computation = _on_torch(by, _torch_l2_normalize(epsilon, parity), own=False)
-    else:
-        computation = _on_mindspore(by, _mindspore_l2_normalize(epsilon, parity), own=False)
-    computation = _as_rows(computation) if parity == "semantic" else computation
-    return Implementation(name, computation, "", (module, parity) == ("mindspore", "native"))
-
-
-def _bits_of(module: str, parity: Parity) -> str:
-    if parity != "strict":
-        return ""
-    options = get_options()
-    reference = {"torch": options.torch_reference, "mindspore": options.mindspore_reference}[module]
-    return f", with the bits of {reference}"
 
 
 def _name(found: Frameworks, module: str) -> str:

@@ -1,34 +1,10 @@
-"""What is compared, and what is found."""
+"""What is found in one array."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from portnorm.compare.histograms import NormBin, UlpBin
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is compared.
-
-    Attributes:
-        dtype: "float16", "float32" or "float64".
-        dim: counted from 0.
-        p: the order of torch's norm; L2Normalize has 2 only.
-        eps: torch's.
-        epsilon: L2Normalize's.
-        floors: the norms below which torch's and MindSpore's function divide by a constant,
-            with eps and epsilon rounded as the functions round them.
-        seed: of the cotangent, which is random normal; None where the cotangent was given.
-    """
-
-    dtype: str
-    dim: int
-    p: float
-    eps: float
-    epsilon: float
-    floors: tuple[float, float]
-    seed: int | None
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,14 @@
-"""The rules of a comparison: classes of vectors, differences, and what rounding may explain."""
+"""Differences of values and of gradients, and how much of them rounding may explain."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from portnorm.compare.findings import Settings
-
-from portnorm.vectors import (
-    ABOVE,
-    BELOW,
-    BETWEEN,
-    CLASSES,
-    NOT_FINITE,
-    ZERO,
-    Array,
-    classes_of,
-    vector_norms,
-)
+from portnorm.compare.settings import Settings
+from portnorm.vectors import Array, classes_of, vector_norms
 
 
 def values_tolerance(n: int) -> int:

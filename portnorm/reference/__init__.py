@@ -4,10 +4,7 @@ The bits of a result belong to a build: framework, version, CPU capability, numb
 reference names a build; its `rules` are what `portnorm.exact` needs to give the bits of that
 build on any machine. Standard library only.
 
-Sources: the builds in the tables below are wheels for Linux from PyPI. For torch on x86-64 and
-aarch64 their outputs are stored in tests/golden, which describes how they were made; MindSpore's
-were compared on both machines with a model of its kernels. A build is certified, which means that
-it has rules here, only where no result was found that the rules do not give.
+`builds` has the certified builds, and what each release changed; `rules` the fields of a rule set.
 """
 
 from __future__ import annotations
@@ -17,239 +14,41 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, TypeVar
 
-from portnorm import atomic
+from portnorm import files
 from portnorm.errors import StrictParityError
+from portnorm.reference.builds import (
+    MINDSPORE,
+    MINDSPORE_BUILDS,
+    TORCH,
+    TORCH_BUILDS,
+    Certified,
+    certified,
+)
+from portnorm.reference.rules import MindSporeRules, TorchRules
 
-Tail = Literal["plain", "fused", "mod4"]
+__all__ = [
+    "MACHINES",
+    "REFERENCES",
+    "TORCH_CAPABILITIES",
+    "Certified",
+    "MindSporeReference",
+    "MindSporeRules",
+    "Reference",
+    "TorchReference",
+    "TorchRules",
+    "by_framework",
+    "certified",
+    "format_references",
+    "parse_references",
+    "read_references",
+    "write_references",
+]
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]*", re.ASCII)
-
-
-# --- rules ----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class TorchRules:
-    """How a build of torch adds, and where its versions differ.
-
-    Two builds with the same rules share one instance, so instances compare by identity.
-
-    Attributes:
-        lanes: partial sums that the fast path keeps in float32; float64 has half as many, and
-            bfloat16 reads two elements for each in a step.
-        lanes_fused: these partial sums use fused multiply-add.
-        tail: what the fast path does with the elements that do not fill a step, for float32,
-            float64 and bfloat16. ``"plain"`` rounds each square, ``"fused"`` does not, ``"mod4"``
-            rounds those of the first ``4 * (t // 4)`` of t elements.
-        slow_fused: every other path uses fused multiply-add at p = 2.
-        gradient_passes_at_floor: where the norm equals eps, the gradient is that of the norm.
-        sum_lanes: float32 lanes of the sum in the gradient; float64 has half as many, and the
-            16-bit dtypes read two elements for each in a step.
-        float16: float16 is supported.
-        bfloat16_sum_in_bfloat16: except on the fast path, squares and sums of bfloat16 are
-            rounded to bfloat16 one by one.
-        rounds_inner_sums: gradients of the 16-bit dtypes over dims that do not merge round each
-            inner sum.
-        single_element_squared: the norm of a single element is the root of its square, not its
-            absolute value.
-        half_name: how float16 is called in the texts of errors.
-        integer_error: the type of error that tensors of integers raise.
-    """
-
-    lanes: int
-    lanes_fused: bool
-    tail: Mapping[str, Tail]
-    slow_fused: bool
-    gradient_passes_at_floor: bool
-    sum_lanes: int
-    float16: bool
-    bfloat16_sum_in_bfloat16: bool
-    rounds_inner_sums: bool
-    single_element_squared: bool
-    half_name: str
-    integer_error: str
-
-
-@dataclass(frozen=True)
-class MindSporeRules:
-    """How a build of MindSpore adds. float16 is the same everywhere.
-
-    Attributes:
-        fused: the sum of squares uses fused multiply-add, for float32 and float64.
-        flushes_subnormals: subnormals of float32 and float64 count as 0.
-        gradient_fused: the gradient takes ``dy - y * S1`` with one rounding.
-    """
-
-    fused: bool
-    flushes_subnormals: bool
-    gradient_fused: bool
-
-
-def _tail(float32: Tail, float64: Tail, bfloat16: Tail) -> Mapping[str, Tail]:
-    return MappingProxyType({"float32": float32, "float64": float64, "bfloat16": bfloat16})
-
-
-_NOTHING_FUSED = {
-    "lanes_fused": False,
-    "slow_fused": False,
-    "tail": _tail("plain", "plain", "plain"),
-}
-_ALL_FUSED = {"lanes_fused": True, "slow_fused": True, "tail": _tail("fused", "fused", "fused")}
-
-_FIRST_TORCH_RULES = TorchRules(
-    lanes=8,
-    lanes_fused=True,
-    tail=_tail("fused", "fused", "fused"),
-    slow_fused=True,
-    gradient_passes_at_floor=True,
-    sum_lanes=8,
-    float16=False,
-    bfloat16_sum_in_bfloat16=True,
-    rounds_inner_sums=True,
-    single_element_squared=True,
-    half_name="at::Half",
-    integer_error="RuntimeError",
-)
-
-_TORCH_HISTORY: dict[str, dict[str, Any]] = {
-    "2.0.1": {},
-    "2.1.2": {"float16": True, "bfloat16_sum_in_bfloat16": False},
-    "2.2.2": {},
-    "2.3.1": {"rounds_inner_sums": False},
-    "2.4.1": {"single_element_squared": False},
-    "2.5.1": {},
-    "2.6.0": {},
-    "2.7.1": {"tail": _tail("mod4", "fused", "fused")},
-    "2.8.0": {
-        "lanes_fused": False,
-        "slow_fused": False,
-        "tail": _tail("mod4", "fused", "plain"),
-    },
-    "2.9.1": {},
-    "2.10.0": {"half_name": "c10::Half"},
-    "2.11.0": {},
-    "2.12.1": {},
-    "2.13.0": {},
-    "2.14.1": {"gradient_passes_at_floor": False},
-    "2.15.0": {"integer_error": "NotImplementedError"},
-}
-"""What each release of torch changed from the one above, on x86-64 with AVX2.
-
-Source: tests/golden/rules.json, and behaviour.json beside it for the texts and types of errors.
-"""
-
-_X86 = tuple(_TORCH_HISTORY)
-
-
-class _TorchBuilds(NamedTuple):
-    """Releases of torch that do at this capability as with AVX2, but for some rules."""
-
-    machine: str
-    capability: str
-    versions: tuple[str, ...]
-    instead: dict[str, Any]
-
-
-_TORCH_BUILDS = (
-    _TorchBuilds("x86_64", "avx2", _X86, {}),
-    _TorchBuilds("x86_64", "avx512", _X86[:1], {"lanes": 16, "sum_lanes": 16}),
-    _TorchBuilds("x86_64", "avx512", _X86[1:], {}),
-    _TorchBuilds("x86_64", "default", _X86, _NOTHING_FUSED),
-    _TorchBuilds("aarch64", "neon", ("2.5.1",), _ALL_FUSED),
-    _TorchBuilds(
-        "aarch64",
-        "neon",
-        ("2.9.1", "2.10.0", "2.13.0"),
-        {**_ALL_FUSED, "lanes": 4, "sum_lanes": 4},
-    ),
-    _TorchBuilds("aarch64", "sve256", ("2.9.1", "2.13.0"), {**_NOTHING_FUSED, "slow_fused": True}),
-)
-"""The certified builds. Source: tests/golden, and the wheel of 2.5.1 for aarch64."""
-
-_MINDSPORE_BUILDS = (
-    (
-        "x86_64",
-        ("2.0.0", "2.7.0", "2.7.1", "2.7.2", "2.8.0", "2.9.0", "2.10.0"),
-        MindSporeRules(False, False, False),
-    ),
-    ("aarch64", ("2.7.1", "2.9.0"), MindSporeRules(True, True, True)),
-)
-"""The certified builds: machine, versions, rules."""
-
-
-def _torch_history() -> dict[str, TorchRules]:
-    rules, history = _FIRST_TORCH_RULES, {}
-    for version, changes in _TORCH_HISTORY.items():
-        rules = history[version] = replace(rules, **changes)
-    return history
-
-
-def _torch_table() -> dict[tuple[str, str], TorchRules]:
-    """Return the rules by version and capability; equal rules are one instance."""
-    history, table = _torch_history(), {}
-    shared: dict[str, TorchRules] = {}
-    for _, capability, versions, instead in _TORCH_BUILDS:
-        for version in versions:
-            rules = replace(history[version], **instead)
-            table[version, capability] = shared.setdefault(repr(rules), rules)
-    return table
-
-
-_TORCH = _torch_table()
-_MINDSPORE = {
-    (version, machine): rules
-    for machine, versions, rules in _MINDSPORE_BUILDS
-    for version in versions
-}
-
-
-class Certified(NamedTuple):
-    """Versions of a framework whose bits are promised on one machine and capability.
-
-    Attributes:
-        framework: ``"torch"`` or ``"mindspore"``.
-        machine: ``"x86_64"`` or ``"aarch64"``.
-        capability: the CPU capability that torch uses there; ``""`` for MindSpore.
-        versions: the releases, oldest first.
-    """
-
-    framework: str
-    machine: str
-    capability: str
-    versions: tuple[str, ...]
-
-
-def certified() -> tuple[Certified, ...]:
-    """Return the builds whose bits are promised.
-
-    >>> for row in certified():
-    ...     print(row.framework, row.machine, row.capability, *row.versions[-2:])
-    torch x86_64 avx2 2.14.1 2.15.0
-    torch x86_64 avx512 2.14.1 2.15.0
-    torch x86_64 default 2.14.1 2.15.0
-    torch aarch64 neon 2.10.0 2.13.0
-    torch aarch64 sve256 2.9.1 2.13.0
-    mindspore x86_64  2.9.0 2.10.0
-    mindspore aarch64  2.7.1 2.9.0
-    """
-    torch: dict[tuple[str, str], tuple[str, ...]] = {}
-    for machine, capability, versions, _ in _TORCH_BUILDS:
-        torch[machine, capability] = torch.get((machine, capability), ()) + versions
-    return (
-        *(Certified("torch", *build, versions) for build, versions in torch.items()),
-        *(
-            Certified("mindspore", machine, "", versions)
-            for machine, versions, _ in _MINDSPORE_BUILDS
-        ),
-    )
-
-
-# --- references -----------------------------------------------------------------------------------
 
 _R = TypeVar("_R", bound="_Reference")
 
@@ -336,7 +135,7 @@ class TorchReference(_Reference):
         >>> TorchReference("2.14.1+cpu").rules is TorchReference("2.14.1", "avx512").rules
         True
         """
-        rules = _TORCH.get((_release(self.version), self.capability))
+        rules = TORCH.get((_release(self.version), self.capability))
         if rules is None:
             raise _not_certified(self, f"torch {self.version} with capability {self.capability!r}")
         return rules
@@ -394,7 +193,7 @@ class MindSporeReference(_Reference):
         >>> MindSporeReference("2.9.0", "aarch64").rules
         MindSporeRules(fused=True, flushes_subnormals=True, gradient_fused=True)
         """
-        rules = _MINDSPORE.get((_release(self.version), self.machine))
+        rules = MINDSPORE.get((_release(self.version), self.machine))
         if rules is None:
             raise _not_certified(self, f"MindSpore {self.version} on {self.machine}")
         return rules
@@ -418,8 +217,8 @@ REFERENCES: dict[str, type[TorchReference] | type[MindSporeReference]] = {
 }
 """The kinds of reference, by framework."""
 
-TORCH_CAPABILITIES = tuple(dict.fromkeys(builds.capability for builds in _TORCH_BUILDS))
-MACHINES = tuple(machine for machine, _, _ in _MINDSPORE_BUILDS)
+TORCH_CAPABILITIES = tuple(dict.fromkeys(builds.capability for builds in TORCH_BUILDS))
+MACHINES = tuple(machine for machine, _, _ in MINDSPORE_BUILDS)
 
 
 def by_framework(references: Iterable[Reference]) -> dict[str, Reference]:
@@ -584,7 +383,7 @@ def write_references(path: str | os.PathLike[str], references: Iterable[Referenc
     if os.path.exists(target) and not os.path.isfile(target):
         raise OSError(f"{os.fspath(path)} is not a regular file")
     try:
-        atomic.write(path, text.encode())
+        files.write(path, text.encode())
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from portnorm import semantics
-from portnorm.watch.records import FUNCTIONS, Record
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 from portnorm.text import counted, literal
+from portnorm.watch.records import FUNCTIONS, Record
 
 _PLACE = {"torch": "mindspore", "mindspore": "torch"}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portnorm.terminal import console
-from portnorm.vectors import CLASSES
-from portnorm.watch.porting import Port, confused, dim_as_source, port
-from portnorm.watch.records import Record
 from portnorm.text import counted
+from portnorm.vectors import CLASSES
+from portnorm.watch.advice import Port, confused, dim_as_source, port
+from portnorm.watch.records import Record
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from portnorm.bench.report import HEADER, Report, Result, ratio_text
-from portnorm.compare.functions import NAMES
+from portnorm.frameworks import NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,71 @@
+"""Files that are written whole or not at all. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from portnorm.errors import PortnormError
+
+
+class WrongSuffixError(PortnormError, ValueError):
+    """A file is to be written whose name does not say what will be in it."""
+
+
+def check_target(path: str, suffix: str) -> None:
+    """Find out whether a file can be written, before there is anything to write.
+
+    Raises:
+        WrongSuffixError: the name does not end in the suffix.
+        OSError: there is no such folder, or it takes no files.
+    """
+    if Path(path).suffix.lower() != suffix:
+        raise WrongSuffixError(f"{path}: expected a name that ends in {suffix}")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise OSError(f"{path}: expected a file or a new name, found something else")
+    folder = os.path.dirname(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise OSError(f"{path}: expected a folder to write to, found no {folder}")
+    if not os.access(folder, os.W_OK):
+        raise OSError(f"{path}: expected a folder that can be written to")
+
+
+def write(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file, which is never seen half written.
+
+    Links keep pointing to it, and a file that is there already keeps its owner and mode.
+
+    Raises:
+        OSError: the file cannot be written; an old one is as it was then.
+    """
+    target = os.path.realpath(path)
+    temporary = f"{target}.{os.getpid()}.{threading.get_ident()}.tmp"
+    try:
+        if os.path.exists(target) and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if os.path.exists(target):
+            _copy_owner_and_mode(target, temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise type(error)(
+            error.errno, f"expected a file that can be written: {reason}", os.fspath(path)
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+
+
+def _copy_owner_and_mode(source: str, target: str) -> None:
+    status = os.stat(source)
+    with contextlib.suppress(OSError, AttributeError):  # files of other users, and Windows
+        os.chown(target, status.st_uid, status.st_gid)
+    shutil.copymode(source, target)
