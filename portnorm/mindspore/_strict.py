@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from portnorm import semantics
 from portnorm.errors import StrictParityError
 from portnorm.mindspore import _arrays, _graphs
 from portnorm.mindspore._arrays import Arithmetic
@@ -26,17 +27,13 @@ def normalize_bits(
         StrictParityError: they cannot be promised.
     """
     if dtype.startswith("complex"):
-        raise StrictParityError(
-            f"parity='strict' cannot promise the bits of {dtype}: only those of float16, "
-            "bfloat16, float32 and float64 are known. Use parity='semantic'."
-        )
+        raise semantics.dtype_is_not_promised(dtype)
     _ = reference.rules
     from portnorm.exact import torch_cpu
 
     dims: Any = arguments.dims
     if not shape:
-        # torch squares the element of a tensor of no dim only where dim is a number.
-        dims = None if dim is None or (isinstance(dim, (tuple, list)) and not dim) else 0
+        dims = semantics.dim_of_scalar(dim)
     elif len(dims) == 1:
         dims = dims[0]
     given = arguments.p, dims, _one_nan(arguments.eps), reference
@@ -80,7 +77,10 @@ def refuse_export() -> None:
 
 
 def _one_nan(value: float) -> float:
-    """Keys of a cache find the same NaN only."""
+    """Return np.nan for any NaN, so that caches find it.
+
+    NaN != NaN, so a cache would miss; np.nan is one object and matches itself by identity.
+    """
     return value if value == value else np.nan
 
 

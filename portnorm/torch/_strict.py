@@ -121,8 +121,8 @@ def _arguments(
     if gradient:
         _check_gradient(found.p)
     dims = list(found.dims)
-    if not shape and dim is not None and dim not in ((), []):
-        dims = [0]  # over dim 0 and over all dims, the norm of a 0-d tensor has not the same bits
+    if not shape and semantics.dim_of_scalar(dim) is not None:
+        dims = [0]
     return found.p, dims, found.eps
 
 

@@ -138,4 +138,4 @@ def _differences(record: Record) -> Iterator[str]:
         yield f"norms up to {record.maximum:.3g}: L2Normalize's sum of squares overflows"
 
 
-_LARGEST_HALF = 65504.0
+_LARGEST_HALF = semantics.LARGEST["float16"]
