@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from portnorm.compare import _CONVERTIBLE
 from portnorm.compare.readers import Source, UnreadableError, open_array
+from portnorm.compare.settings import CONVERTIBLE
 
 ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
@@ -64,7 +64,7 @@ def read_or_refuse(path: Path, data: bytes) -> np.ndarray | None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a warning would be a second line
             with open_array(str(path)) as source:
-                return everything(source) if source.dtype in _CONVERTIBLE else None
+                return everything(source) if source.dtype in CONVERTIBLE else None
     except UnreadableError as error:
         if not str(error).startswith(str(path)):
             raise AssertionError(f"{error} does not name {path}") from error

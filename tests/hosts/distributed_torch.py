@@ -20,10 +20,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.debug import CommDebugMode
-from torch_host import same_bits
 
 import portnorm.torch as adapted
 from portnorm import TorchReference, set_options
+from tests.hosts.torch_host import same_bits
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ORDERS = (0.0, 1.0, 2.0, 2.0, math.inf, -math.inf)

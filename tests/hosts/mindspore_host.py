@@ -8,8 +8,9 @@ from typing import Any
 
 import mindspore
 import numpy as np
-from exact_formula import FORMATS
 from mindspore import Tensor, nn, ops
+
+from tests.hosts.exact_formula import FORMATS
 
 ORDERS = (0, 0.5, 1, 2, 3, math.inf, -math.inf, -1, 2.2)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from mindspore import Tensor
-from mindspore_host import array, random_dim, rounded, tensor
+
+from tests.hosts.mindspore_host import array, random_dim, rounded, tensor
 
 ORDERS = (0, 1, 2, math.inf, -math.inf)
 DTYPES = ("float16", "bfloat16", "float32", "float64")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-import exact_formula
 import numpy as np
 import pytest
+
+from tests.hosts import exact_formula
 
 ORDERS = [0, 0.5, 1, 2, 3, math.inf, -math.inf, -1, 2.2]
 

@@ -11,11 +11,11 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Tensor, nn
-from mindspore_host import Call, Gradient, SecondGradient, array, tensor
 
 import portnorm
 import portnorm.mindspore as adapted
 from portnorm.exact import definition
+from tests.hosts.mindspore_host import Call, Gradient, SecondGradient, array, tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous")
 

@@ -14,13 +14,13 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Tensor, nn
-from mindspore_host import array
 
 import portnorm
 import portnorm.mindspore as adapted
 from portnorm import PortnormError
 from portnorm.mindspore import _graphs as graphs
 from portnorm.options import options_of_thread
+from tests.hosts.mindspore_host import array
 
 pytestmark = pytest.mark.usefixtures("synchronous")
 

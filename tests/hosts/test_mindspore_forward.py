@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import warnings
 
-import exact_formula
 import numpy as np
 import pytest
+
+from tests.hosts import exact_formula
 
 pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 from mindspore import Tensor, ops
-from mindspore_host import (
+
+import portnorm.mindspore as adapted
+from tests.hosts.mindspore_host import (
     ORDERS,
     array,
     random_case,
@@ -22,8 +25,6 @@ from mindspore_host import (
     torch_array,
     torch_tensor,
 )
-
-import portnorm.mindspore as adapted
 
 pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
 

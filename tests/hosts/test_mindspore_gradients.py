@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 
-import exact_formula
 import mpmath
 import numpy as np
 import pytest
+
+from tests.hosts import exact_formula
 
 pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Tensor, ops
-from mindspore_host import (
+
+import portnorm.mindspore as adapted
+from tests.hosts.mindspore_host import (
     ORDERS,
     Call,
     Gradient,
@@ -24,8 +27,6 @@ from mindspore_host import (
     torch_array,
     torch_tensor,
 )
-
-import portnorm.mindspore as adapted
 
 pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
 

@@ -12,11 +12,11 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Tensor, nn
-from mindspore_host import array, refusal, tensor
 
 import portnorm
 import portnorm.mindspore as adapted
 from portnorm import MindSporeReference, NativeParityError, StrictParityError, TorchReference
+from tests.hosts.mindspore_host import array, refusal, tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
 

@@ -15,11 +15,11 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore_host import ORDERS, Call, Case, Gradient, SecondGradient, array, tensor
 
 import portnorm
 import portnorm.mindspore as adapted
 from portnorm import MindSporeReference, StrictParityError, TorchReference
+from tests.hosts.mindspore_host import ORDERS, Call, Case, Gradient, SecondGradient, array, tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
 

@@ -13,10 +13,10 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Tensor, nn, ops
-from mindspore_host import Call, Gradient, array, tensor
 
 import portnorm.mindspore as adapted
 from portnorm import NativeParityError, UnsupportedPError
+from tests.hosts.mindspore_host import Call, Gradient, array, tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous")
 

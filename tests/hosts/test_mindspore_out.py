@@ -9,10 +9,10 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Parameter, Tensor, nn
-from mindspore_host import array, refusal, tensor, torch_tensor
 
 import portnorm.mindspore as adapted
 from portnorm import PortnormError, PortnormWarning
+from tests.hosts.mindspore_host import array, refusal, tensor, torch_tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
 

@@ -12,9 +12,9 @@ import pytest
 pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 from mindspore import Tensor, ops
-from mindspore_host import ORDERS, Call, array, tensor, torch_array, torch_tensor
 
 import portnorm.mindspore as adapted
+from tests.hosts.mindspore_host import ORDERS, Call, array, tensor, torch_array, torch_tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
 

@@ -11,8 +11,13 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Parameter, Tensor, ops
-from mindspore_host import Call, Gradient, array, rounded, tensor
-from strict_cases import (
+
+import portnorm
+import portnorm.mindspore as adapted
+from portnorm import MindSporeReference, TorchReference
+from portnorm.exact import mindspore_cpu, torch_cpu
+from tests.hosts.mindspore_host import Call, Gradient, array, rounded, tensor
+from tests.hosts.strict_cases import (
     DTYPES,
     ORDERS,
     StrictCase,
@@ -23,11 +28,6 @@ from strict_cases import (
     strict_case,
     torchs_own,
 )
-
-import portnorm
-import portnorm.mindspore as adapted
-from portnorm import MindSporeReference, TorchReference
-from portnorm.exact import mindspore_cpu, torch_cpu
 
 pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
 

@@ -16,13 +16,13 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Parameter, Tensor, nn, ops
-from mindspore_host import Call, array
-from strict_cases import of_one_scale, same_bits
 
 import portnorm
 import portnorm.mindspore as adapted
 from portnorm import StrictParityError, TorchReference
 from portnorm.exact import mindspore_cpu, torch_cpu
+from tests.hosts.mindspore_host import Call, array
+from tests.hosts.strict_cases import of_one_scale, same_bits
 
 pytestmark = pytest.mark.usefixtures("synchronous", "allow_every_p")
 

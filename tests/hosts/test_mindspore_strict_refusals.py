@@ -11,7 +11,6 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Tensor, nn
-from mindspore_host import Call, Gradient, array, refusal, tensor
 
 import portnorm
 import portnorm.mindspore as adapted
@@ -22,6 +21,7 @@ from portnorm import (
     UnsupportedPError,
     UnsupportedPWarning,
 )
+from tests.hosts.mindspore_host import Call, Gradient, array, refusal, tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous")
 

@@ -13,11 +13,11 @@ pytest.importorskip("mindspore", reason="tests the MindSpore host")
 
 import mindspore
 from mindspore import Tensor, nn
-from mindspore_host import Call, array, tensor
 
 import portnorm
 import portnorm.mindspore as adapted
 from portnorm import UnsupportedPError, UnsupportedPWarning
+from tests.hosts.mindspore_host import Call, array, tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous")
 

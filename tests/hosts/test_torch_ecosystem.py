@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch._subclasses import FakeTensorMode
 from torch.utils.checkpoint import checkpoint
-from torch_host import in_layout, normal, same_bits
 
 import portnorm.torch as adapted
 from portnorm import TorchReference, set_options
 from portnorm.torch import _semantic
+from tests.hosts.torch_host import in_layout, normal, same_bits
 
 CALLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     f"{function.__name__}, {parity}": lambda x, f=function, p=parity: f(x, parity=p)  # type: ignore[misc]

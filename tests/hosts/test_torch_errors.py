@@ -16,11 +16,11 @@ pytest.importorskip("torch", reason="tests the torch host")
 
 import numpy as np
 import torch
-from torch_host import error_of, mindspore
 
 from portnorm import set_options
 from portnorm.torch import L2Normalize, l2_normalize
 from tests.conftest import needs_mindspore
+from tests.hosts.torch_host import error_of, mindspore
 
 X = "float32", (2, 3)
 HALF = "float16", (2, 3)

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("torch", reason="tests the torch host")
 
-import exact_formula
 import torch
-from torch_host import DTYPES, Case, random_case
 
 from portnorm.torch import l2_normalize
+from tests.hosts import exact_formula
+from tests.hosts.torch_host import DTYPES, Case, random_case
 
 MOST_ROUNDINGS = 4
 """In units of the machine epsilon and of ||g|| / divisor, the size of a gradient."""

@@ -14,10 +14,10 @@ pytest.importorskip("numba", reason="strict parity needs Numba")
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch_host import error_of, in_layout, normal, same_bits
 
 import portnorm.torch as adapted
 from portnorm import StrictParityError, TorchReference, set_options
+from tests.hosts.torch_host import error_of, in_layout, normal, same_bits
 
 Call = Callable[..., torch.Tensor]
 

@@ -16,15 +16,22 @@ import pytest
 
 pytest.importorskip("torch", reason="tests the torch host")
 
-import exact_formula
 import numpy as np
 import torch
 import torch.nn.functional as F
-from exact_formula import error_in_ulp
-from torch_host import DTYPES, Case, in_layout, live_l2_normalize, random_case, same_bits
 
 import portnorm.torch as adapted
 from tests.conftest import needs_mindspore
+from tests.hosts import exact_formula
+from tests.hosts.exact_formula import error_in_ulp
+from tests.hosts.torch_host import (
+    DTYPES,
+    Case,
+    in_layout,
+    live_l2_normalize,
+    random_case,
+    same_bits,
+)
 
 PROMISED_ULP = 4
 

@@ -13,10 +13,10 @@ pytest.importorskip("torch", reason="tests the torch host")
 
 import torch
 from torch import nn
-from torch_host import normal
 
 from portnorm import set_options
 from portnorm.torch import L2Normalize, Normalize, l2_normalize, normalize
+from tests.hosts.torch_host import normal
 
 LAYERS = {
     "L2Normalize(axis=0, epsilon=0.0001)": (L2Normalize, [], {}),

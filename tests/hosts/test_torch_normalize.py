@@ -12,9 +12,9 @@ pytest.importorskip("torch", reason="tests the torch host")
 
 import torch
 import torch.nn.functional as F
-from torch_host import LAYOUTS, error_of, in_layout, normal, same_bits
 
 import portnorm.torch as adapted
+from tests.hosts.torch_host import LAYOUTS, error_of, in_layout, normal, same_bits
 
 ORDERS = (2.0, 2, 0, 0.5, 1, 3, math.inf, -math.inf, -1, 2.2, None, "fro")
 TYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")

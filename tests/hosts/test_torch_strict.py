@@ -19,10 +19,10 @@ pytest.importorskip("numba", reason="strict parity needs Numba")
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch_host import error_of, in_layout, normal, same_bits
 
 import portnorm.torch as adapted
 from portnorm import MindSporeReference, StrictParityError, TorchReference, set_options
+from tests.hosts.torch_host import error_of, in_layout, normal, same_bits
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 LAYOUTS = ("contiguous", "transposed", "sliced", "expanded", "channels_last")

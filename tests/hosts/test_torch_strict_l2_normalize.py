@@ -13,7 +13,11 @@ pytest.importorskip("numba", reason="strict parity needs Numba")
 
 import numpy as np
 import torch
-from torch_host import (
+
+import portnorm.torch as adapted
+from portnorm import MindSporeReference, set_options
+from tests.conftest import needs_mindspore
+from tests.hosts.torch_host import (
     DTYPES,
     LAYOUTS,
     in_layout,
@@ -22,10 +26,6 @@ from torch_host import (
     normal,
     same_bits,
 )
-
-import portnorm.torch as adapted
-from portnorm import MindSporeReference, set_options
-from tests.conftest import needs_mindspore
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 EPSILONS = (1e-4, 1e-2, 0.5, 10.0, -1.0)

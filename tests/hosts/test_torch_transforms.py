@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("torch", reason="tests the torch host")
 
 import torch
-from torch_host import DTYPES, normal
 
 import portnorm.torch as adapted
 from portnorm import TorchReference, set_options
+from tests.hosts.torch_host import DTYPES, normal
 
 CALLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "l2_normalize": adapted.l2_normalize,

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import exact_formula
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+
+from tests.hosts import exact_formula
 
 DTYPES = ("float16", "float32", "float64")
 EPSILONS = (1e-4, 1e-12, 1e-24, 10.0, -1.0)
