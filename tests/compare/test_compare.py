@@ -179,9 +179,9 @@ def test_an_epsilon_that_mindspore_confuses_is_left_to_portnorm() -> None:
 
 
 def test_a_late_refusal_starts_the_comparison_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portnorm.compare import functions
+    from portnorm.compare import computations
 
-    original = functions._mindspore_l2_normalize
+    original = computations._mindspore_l2_normalize
     calls: list[str] = []
 
     def refusing(epsilon: float, parity: Any) -> Any:
@@ -193,7 +193,7 @@ def test_a_late_refusal_starts_the_comparison_again(monkeypatch: pytest.MonkeyPa
 
         return function
 
-    monkeypatch.setattr(functions, "_mindspore_l2_normalize", refusing)
+    monkeypatch.setattr(computations, "_mindspore_l2_normalize", refusing)
     found = compare(np.ones((8, 2), np.float32), block_bytes=1)
     assert calls[:2] == ["native", "native"]
     assert found.measurement.counts["above_both"] == 8

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from portnorm import observe
-from portnorm.compare import rules, watch
+from portnorm.compare import watch
+from portnorm.vectors import CLASSES
 from portnorm.watch import NothingToWatchError, log, records
 from portnorm.watch.advice import port
 from portnorm.watch.records import Call, Norms, Record
@@ -607,7 +608,7 @@ def test_what_is_to_be_watched_is_checked(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_classes_of_rules_are_counted() -> None:
-    assert tuple(Record(Call("", 0, NAME, "float32", 1, 2.0, 0, 0.0), None).counts) == rules.CLASSES
+    assert tuple(Record(Call("", 0, NAME, "float32", 1, 2.0, 0, 0.0), None).counts) == CLASSES
 
 
 # --- tensors that processes share -----------------------------------------------------------------
