@@ -1,6 +1,7 @@
-"""Runs the tests of the MindSpore host on each release of MindSpore that portnorm supports.
+"""The sessions of CI, and the tests of the MindSpore host on each release that portnorm supports.
 
-`nox` runs them all, one after the other; `nox -s "mindspore(2.8.0)"` runs one.
+`nox -s tests lint docs` makes an environment for each; with `--no-venv` they run in the one that is
+active, as `.ci/run` does. `nox -s "mindspore(2.8.0)"` tests one release of MindSpore.
 """
 
 from __future__ import annotations
@@ -11,12 +12,45 @@ import nox
 
 VERSIONS = ["2.7.1", "2.8.0", "2.9.0", "2.10.0"]
 
+nox.options.sessions = ["tests", "lint", "docs"]
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, a file in one worker."""
+    _install(session)
+    session.run("pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, types, and who may import whom."""
+    _install(session)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The generated tables of the guide, and the guide as a site."""
+    _install(session)
+    session.run("python", "tools/generate_tables.py", "--check")
+    site = session.create_tmp()
+    session.run("sphinx-build", "-q", "-W", "-b", "html", "migration_guide", site)
+
 
 @nox.session
 @nox.parametrize("version", VERSIONS, ids=VERSIONS)
 def mindspore(session: nox.Session, version: str) -> None:
-    """In an environment of its own, which holds no torch."""
+    """The MindSpore host on one release, in an environment that holds no torch."""
     session.install(f"mindspore=={version}", "numpy<2", ".[tools]")
     session.install("hypothesis", "mpmath", "pytest", "setuptools")
     tests = sorted(map(str, Path("tests/hosts").glob("test_mindspore_*.py")))
     session.run("pytest", "-q", *tests, *session.posargs)
+
+
+def _install(session: nox.Session) -> None:
+    if session.virtualenv.is_sandboxed:
+        session.install("-c", "constraints.txt", "-e", ".[dev]")

@@ -1,22 +1,7 @@
 """torch's `normalize` and MindSpore's `L2Normalize`, each on either framework.
 
-    on                 torch's function              MindSpore's function
-    torch tensors      portnorm.torch.normalize      portnorm.torch.l2_normalize
-    MindSpore tensors  portnorm.mindspore.normalize  portnorm.mindspore.l2_normalize
-
-The layers are called `Normalize` and `L2Normalize`.
-
-Where to find what:
-
-    portnorm.torch, portnorm.mindspore   the adapters; each needs its own framework only
-    portnorm.semantics                   the two functions as data: defaults, domains, error texts
-    portnorm.options                     the parity level, references, and what happens for other p
-    portnorm.observe                     who is told of the calls of the adapters
-    portnorm.reference                   builds of the frameworks, and the rules of their arithmetic
-    portnorm.errors                      errors and warnings
-    portnorm.compare                     measures where the two functions differ on given data
-    portnorm.codemod                     ports and checks source code that calls the two functions
-    portnorm.cli                         the command `portnorm`
+`portnorm.torch` has both for torch tensors, `portnorm.mindspore` both for MindSpore tensors. README says
+what else there is, and CONTRIBUTING where each thing is.
 
 Importing `portnorm` imports no framework and changes nothing in the process.
 """

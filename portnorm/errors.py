@@ -10,7 +10,7 @@ import warnings
 from types import FrameType
 
 LIBRARIES = frozenset({"portnorm", "torch", "mindspore"})
-"""Packages whose lines no user has written."""
+"""Frames of these packages are skipped when a warning looks for the user's line."""
 
 
 class PortnormError(Exception):

@@ -19,8 +19,8 @@ observers: tuple[Observer, ...] = ()
 _changing = threading.Lock()
 
 
-class Onlooker:
-    """A mode of torch that looks at calls and changes nothing: calls under it are plain ones."""
+class PassiveMode:
+    """Base of modes of torch that see each call and change none, so that strict may keep its fast way."""
 
 
 def add(observer: Observer) -> None:

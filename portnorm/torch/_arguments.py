@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 
 from portnorm import semantics
 from portnorm.errors import StrictParityError
-from portnorm.observe import Onlooker
+from portnorm.observe import PassiveMode
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -29,15 +29,15 @@ def is_plain_call() -> bool:
         torch.compiler.is_compiling()
         or _transforms()
         or _dispatch_modes()
-        or (_function_modes() and not _all_are_onlookers())
+        or (_function_modes() and not _all_are_passive())
         or _tracing()
         or forward_ad._current_level >= 0
     )
 
 
-def _all_are_onlookers() -> bool:
+def _all_are_passive() -> bool:
     modes = map(torch._C._get_function_stack_at, range(_function_modes()))
-    return all(isinstance(mode, Onlooker) for mode in modes)
+    return all(isinstance(mode, PassiveMode) for mode in modes)
 
 
 def constant_in_graphs(function: _Function) -> _Function:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from portnorm.observe import Onlooker
+from portnorm.observe import PassiveMode
 from portnorm.semantics import NORMALIZE, normalize_order
 from portnorm.torch._arrays import array
 from portnorm.vectors import ABOVE, CLASSES, NOT_FINITE, ZERO
@@ -39,7 +39,7 @@ _transforms = torch._C._are_functorch_transforms_active
 SEES_OPERATORS = True
 
 
-class Mode(TorchFunctionMode, Onlooker):
+class Mode(TorchFunctionMode, PassiveMode):
     """Counts the calls of `F.normalize` in the thread that enters it, and lets all calls pass."""
 
     def __init__(self, log: Log) -> None:
