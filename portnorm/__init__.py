@@ -1,7 +1,7 @@
 """torch's `normalize` and MindSpore's `L2Normalize`, each on either framework.
 
-`portnorm.torch` has both for torch tensors, `portnorm.mindspore` both for MindSpore tensors. README says
-what else there is, and CONTRIBUTING where each thing is.
+`portnorm.torch` has both for torch tensors, `portnorm.mindspore` both for MindSpore tensors.
+README says what else there is, and CONTRIBUTING where each thing is.
 
 Importing `portnorm` imports no framework and changes nothing in the process.
 """

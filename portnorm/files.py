@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
+import stat
 import threading
-from pathlib import Path
 
 from portnorm.errors import PortnormError
 
@@ -23,7 +22,7 @@ def check_target(path: str, suffix: str) -> None:
         WrongSuffixError: the name does not end in the suffix.
         OSError: there is no such folder, or it takes no files.
     """
-    if Path(path).suffix.lower() != suffix:
+    if os.path.splitext(path)[1].lower() != suffix:
         raise WrongSuffixError(f"{path}: expected a name that ends in {suffix}")
     if os.path.exists(path) and not os.path.isfile(path):
         raise OSError(f"{path}: expected a file or a new name, found something else")
@@ -56,9 +55,8 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
         os.replace(temporary, target)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise type(error)(
-            error.errno, f"expected a file that can be written: {reason}", os.fspath(path)
-        ) from error
+        message = f"{os.fspath(path)}: expected a file that can be written: {reason}"
+        raise type(error)(message) from error
     finally:
         with contextlib.suppress(OSError):
             os.remove(temporary)
@@ -68,4 +66,4 @@ def _copy_owner_and_mode(source: str, target: str) -> None:
     status = os.stat(source)
     with contextlib.suppress(OSError, AttributeError):  # files of other users, and Windows
         os.chown(target, status.st_uid, status.st_gid)
-    shutil.copymode(source, target)
+    os.chmod(target, stat.S_IMODE(status.st_mode))

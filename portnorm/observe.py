@@ -20,7 +20,7 @@ _changing = threading.Lock()
 
 
 class PassiveMode:
-    """Base of modes of torch that see each call and change none, so that strict may keep its fast way."""
+    """Base of modes of torch that see each call and change none: strict keeps its fast way."""
 
 
 def add(observer: Observer) -> None:

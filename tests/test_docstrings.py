@@ -42,7 +42,9 @@ def test_the_examples_of_a_module_run(name: str) -> None:
 
 FUNCTIONS = {
     "portnorm.options": ["get_options", "set_options"],
-    "portnorm.compare": ["Comparison", "Comparison.to_html", "Comparison.worst", "compare"],
+    "portnorm.compare.comparison": ["Comparison", "Comparison.to_html"],
+    "portnorm.compare.result": ["Result.worst"],
+    "portnorm.compare.run": ["compare"],
     "portnorm.exact.torch_cpu": ["normalize", "normalize_vjp"],
     "portnorm.exact.mindspore_cpu": ["l2_normalize", "l2_normalize_vjp"],
 }

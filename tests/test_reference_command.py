@@ -163,7 +163,10 @@ def test_a_file_that_cannot_be_written_is_named(
     path = tmp_path / "none" / "reference.json"
     code, out, (message,) = run(capsys, "--save", str(path))
     assert (code, out) == (2, "")
-    assert message == f"portnorm: [Errno 2] No such file or directory: '{path}'"
+    assert (
+        message
+        == f"portnorm: {path}: expected a file that can be written: No such file or directory"
+    )
 
 
 # --- the certified builds -------------------------------------------------------------------------

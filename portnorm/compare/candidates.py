@@ -31,8 +31,8 @@ class Candidates:
         here = slice(*np.searchsorted(self._even["vector"], [first, first + classes.size]))
         self._even[here] = _chosen(first, self._even["vector"][here] - first, ulp, relative)
         for code, found in self._special.items():
-            room = self._quota - sum(chosen.size for chosen in found)
-            local = np.flatnonzero(classes == code)[:room] if room else np.empty(0, np.int64)
+            left = self._quota - sum(chosen.size for chosen in found)
+            local = np.flatnonzero(classes == code)[:left] if left else np.empty(0, np.int64)
             if local.size:
                 found.append(_chosen(first, local, ulp, relative))
 

@@ -22,6 +22,7 @@ class Comparison(Result):
             not the derivative of its formula.
         versions: of portnorm, numpy, and torch and mindspore where they are installed.
 
+    >>> import numpy as np
     >>> from portnorm.compare import compare
     >>> found = compare(np.float32([[1, 2], [0, 4e-9]]))
     >>> found.vectors, found.measurement.changed
@@ -40,7 +41,8 @@ class Comparison(Result):
         Raises:
             ImportError: jinja2 or matplotlib is not installed.
 
-        >>> compare(np.float32([1, 2, 3])).to_html().splitlines()[0]
+        >>> from portnorm.compare import compare
+        >>> compare([1.0, 2.0, 3.0]).to_html().splitlines()[0]
         '<!DOCTYPE html>'
         """
         from portnorm.compare import report

@@ -167,11 +167,11 @@ def _open_npy(path: str, name: str) -> Source:
         raise
     except Exception as error:  # NumPy raises many types for a damaged header
         raise UnreadableError(f"{name}: expected a .npy header: {error}") from error
-    expected, held = math.prod(shape) * dtype.itemsize, state.size - offset
-    if held < expected:
+    expected, present = math.prod(shape) * dtype.itemsize, state.size - offset
+    if present < expected:
         raise UnreadableError(
             f"{name}: expected {expected} bytes of data for {dtype.name} {shape}, "
-            f"found {held}: the file is cut short"
+            f"found {present}: the file is cut short"
         )
     return _FileArray(name, path, shape, dtype.name, dtype, order, offset, state)
 

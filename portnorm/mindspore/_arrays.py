@@ -123,8 +123,8 @@ def _gradient(
 
 
 def _array(x: Tensor, encoding: Encoding) -> Array:
-    held = x.astype(mindspore.float32) if encoding.bfloat16 else x
-    return _decoded(held.asnumpy(), encoding)
+    values = x.astype(mindspore.float32) if encoding.bfloat16 else x
+    return _decoded(values.asnumpy(), encoding)
 
 
 def _tensor(array: Array, encoding: Encoding) -> Tensor:
@@ -153,12 +153,12 @@ def operate(x: Tensor, operator: Any, shape: Any, dtype: Any) -> Tensor:
     """Apply an operator. Read by the graph compiler, which cannot reshape bfloat16."""
     if operator is None:
         return x
-    held = x
+    values = x
     if dtype is not None:
-        held = held.astype(dtype)
+        values = values.astype(dtype)
     if shape is not None:
-        return operator(held.reshape(shape)).reshape(()).astype(x.dtype)
-    return operator(held).astype(x.dtype)
+        return operator(values.reshape(shape)).reshape(()).astype(x.dtype)
+    return operator(values).astype(x.dtype)
 
 
 @functools.lru_cache(maxsize=1024)

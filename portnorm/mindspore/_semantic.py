@@ -78,8 +78,8 @@ def _definition_bits(
     One call of it is many times as fast as a dozen operators.
     """
     known = None not in shape and 0 not in shape
-    held = dtype_name(dtype) in semantics.L2NORMALIZE.dtypes
-    if not (known and held) or target != "CPU" or p != 2 or math.isnan(eps):
+    supported = dtype_name(dtype) in semantics.L2NORMALIZE.dtypes
+    if not (known and supported) or target != "CPU" or p != 2 or math.isnan(eps):
         return None
     plan = _semantic_plan(function, dtype, shape, p, dims, eps, target)
 

@@ -382,10 +382,7 @@ def write_references(path: str | os.PathLike[str], references: Iterable[Referenc
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target):
         raise OSError(f"{os.fspath(path)} is not a regular file")
-    try:
-        files.write(path, text.encode())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    files.write(path, text.encode())
 
 
 def _load_json(text: str) -> object:

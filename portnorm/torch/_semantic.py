@@ -43,7 +43,7 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
 
 
 def _value(x: Tensor, dim: int, epsilon: float) -> Tensor:
-    """Return the values alone: twice as fast, but autograd through it would give another gradient."""
+    """Return the values alone: twice as fast, but its derivative would be another gradient."""
     norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
     return x / torch.fmax(norm, _constant(math.sqrt(epsilon))).float()
 

@@ -118,7 +118,7 @@ def _refusals(record: Record) -> Iterator[str]:
 def _differences(record: Record) -> Iterator[str]:
     """Yield how values or gradients of the vectors that were seen differ."""
     if record.floors is None:
-        yield "eps is no number, so no norm was held against it"
+        yield "eps is no number, so no norm was compared with it"
         return
     counts = record.counts
     seen = {name: counted(count, "vector") for name, count in counts.items()}

@@ -145,7 +145,7 @@ class Fake:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     monkeypatch.setattr(
-        benching.functions, "frameworks", lambda hosts: Frameworks({"torch": "9.9"}, {})
+        benching.frameworks, "frameworks", lambda hosts: Frameworks({"torch": "9.9"}, {})
     )
     return Clock()
 

@@ -393,7 +393,7 @@ def test_a_report_that_cannot_be_written_stops_the_command_before_it_starts(
 def test_a_report_that_fails_late_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from portnorm.compare import report
+    from portnorm import files
 
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
@@ -402,7 +402,7 @@ def test_a_report_that_fails_late_leaves_the_old_one(
     path.write_text("an old one")
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match=r"report.html: expected a file .*: No space left"):
-        report.write(str(path), b"new")
+        files.write(str(path), b"new")
     assert path.read_text() == "an old one"
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
 

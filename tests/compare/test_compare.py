@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portnorm.compare import Comparison, compare
+from portnorm.compare import Comparison, compare, run
 from portnorm.compare import measure as measuring
 from portnorm.compare.readers import ArraySource
 from portnorm.compare.samples import DOCUMENTED, samples
@@ -203,9 +203,7 @@ def test_a_late_refusal_starts_the_comparison_again(monkeypatch: pytest.MonkeyPa
 def test_the_gradient_of_long_vectors_is_that_of_the_formula(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import portnorm.compare
-
-    for module in (measuring, portnorm.compare):
+    for module in (measuring, run):
         monkeypatch.setattr(module, "GRADIENT_STEPS", 99)
     short, long = (compare(np.ones((2, n), np.float32)) for n in (9, 10))
     assert short.own_gradient

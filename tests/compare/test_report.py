@@ -71,11 +71,6 @@ def test_the_same_data_give_the_same_report(html: str) -> None:
     assert report.page([comparison(x)]) == report.page([comparison(x)])
 
 
-def test_reasons_are_given_once(html: str) -> None:
-    assert html.count("third: not &lt;here&gt;") == 1
-    assert html.count("fourth: it is not installed") == 1
-
-
 def test_an_array_without_vectors_has_a_report() -> None:
     assert "<svg" in report.page([comparison(np.ones((0, 3)))])
 
