@@ -15,7 +15,7 @@ Where to find what:
     portnorm.reference                   builds of the frameworks, and the rules of their arithmetic
     portnorm.errors                      errors and warnings
     portnorm.compare                     measures where the two functions differ on given data
-    portnorm.codemod                     ports and checks source code that calls the two functions
+    portnorm.port, portnorm.check        port and check source code that calls the two functions
     portnorm.cli                         the command `portnorm`
 
 Importing `portnorm` imports no framework and changes nothing in the process.
