@@ -17,8 +17,8 @@ from docstring_parser import Docstring, DocstringStyle, parse
 from markdown_table import table
 
 from portnorm import cli, errors
-from portnorm.codemod.codes import CODES
-from portnorm.codemod.port.inline import DEFINITION
+from portnorm.port.inline import DEFINITION
+from portnorm.source.codes import CODES
 
 API = {
     "portnorm": ["set_options", "get_options", "Options", "TorchReference", "MindSporeReference"],

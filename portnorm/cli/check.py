@@ -7,19 +7,20 @@ import functools
 import itertools
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from portnorm import files
 from portnorm.cli import sources
 from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, BadInputError, needs_tools, say
 from portnorm.text import counted
 
 if TYPE_CHECKING:
+    from portnorm.check import Checked
     from portnorm.cli.common import Commands
-    from portnorm.codemod.check import Checked
-    from portnorm.codemod.config import Settings
-    from portnorm.codemod.files import Content, Outcome
-    from portnorm.codemod.findings import Finding
+    from portnorm.source.config import Settings
+    from portnorm.source.files import Content
+    from portnorm.source.findings import Finding
+    from portnorm.source.processes import Outcome
 
 _SETTINGS = {"select": list, "ignore": list, "exclude": list}
 
@@ -69,10 +70,11 @@ class _Tally:
 
 def _check(arguments: argparse.Namespace) -> int:
     with needs_tools("check"):
-        from portnorm.codemod import check, config
-        from portnorm.codemod.files import run
-        from portnorm.codemod.report import report
-        from portnorm.codemod.screen import might_contain
+        from portnorm import check
+        from portnorm.source import config
+        from portnorm.source.names import might_contain
+        from portnorm.source.processes import run
+        from portnorm.source.report import report
         from portnorm.terminal import progress_bar
 
         settings = config.settings(arguments.paths, "check", _SETTINGS)
@@ -93,9 +95,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 def _selected(arguments: argparse.Namespace, settings: Settings) -> frozenset[str]:
     """Return the codes to look for: options count before the settings."""
-    from portnorm.codemod.check import DEFAULT, selected
-    from portnorm.codemod.codes import CODES
-    from portnorm.codemod.findings import chosen
+    from portnorm.check import DEFAULT, selected
+    from portnorm.source.codes import CODES
+    from portnorm.source.findings import chosen
 
     named = []
     for name, default in (("select", DEFAULT), ("ignore", ())):
@@ -111,7 +113,7 @@ def _selected(arguments: argparse.Namespace, settings: Settings) -> frozenset[st
 
 
 def _add(tally: _Tally, outcome: Outcome[Checked], codes: frozenset[str]) -> None:
-    from portnorm.codemod.findings import Finding
+    from portnorm.source.findings import Finding
 
     tally.files += 1
     if outcome.failure is not None:
@@ -126,7 +128,7 @@ def _add(tally: _Tally, outcome: Outcome[Checked], codes: frozenset[str]) -> Non
 
 def _write(tally: _Tally, outcome: Outcome[Checked], given: str | Content, fix: bool) -> None:
     """Write what was mended; standard input goes to standard output, mended or not."""
-    from portnorm.codemod.files import Content, replace_file
+    from portnorm.source.files import Content
 
     content = outcome.result.content if outcome.result is not None else None
     if isinstance(given, Content):
@@ -134,7 +136,7 @@ def _write(tally: _Tally, outcome: Outcome[Checked], given: str | Content, fix: 
             sys.stdout.buffer.write(given.raw if content is None else content)
     elif content is not None:
         try:
-            replace_file(Path(given), content)
+            files.write(given, content)
         except OSError as error:
             _fail(tally, f"{given}: cannot be written: {error}")
             return

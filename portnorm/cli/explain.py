@@ -29,7 +29,7 @@ def _explain(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
         _list_codes()
         return DONE
-    from portnorm.codemod.guide import page
+    from portnorm.source.guide import page
 
     text = page(arguments.name)
     if sys.stdout.isatty():
@@ -40,7 +40,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _list_codes() -> None:
-    from portnorm.codemod.codes import CODES
+    from portnorm.source.codes import CODES
 
     for code in CODES.values():
         print(f"{code.name} {code.title}")

@@ -15,9 +15,10 @@ from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
-    from portnorm.codemod.files import Content, Outcome
-    from portnorm.codemod.findings import Finding
-    from portnorm.codemod.port.file import PortedFile
+    from portnorm.port import PortedFile
+    from portnorm.source.files import Content
+    from portnorm.source.findings import Finding
+    from portnorm.source.processes import Outcome
 
 
 def add_parser(commands: Commands) -> None:
@@ -73,10 +74,10 @@ def _port(arguments: argparse.Namespace) -> int:
 
 
 def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
-    from portnorm.codemod.config import settings
-    from portnorm.codemod.files import run
-    from portnorm.codemod.port.file import port_file
-    from portnorm.codemod.screen import might_contain
+    from portnorm.port import port_file
+    from portnorm.source.config import settings
+    from portnorm.source.names import might_contain
+    from portnorm.source.processes import run
     from portnorm.terminal import progress_bar
 
     found = settings(arguments.paths, "port", {"exclude": list})
@@ -95,7 +96,7 @@ def _check_stdin(arguments: argparse.Namespace, inputs: list[str | Content]) -> 
 
 
 def _findings(outcomes: list[Outcome[PortedFile]]) -> Iterator[Finding]:
-    from portnorm.codemod.findings import Finding
+    from portnorm.source.findings import Finding
 
     for outcome in outcomes:
         if outcome.failure is not None:
@@ -107,7 +108,7 @@ def _findings(outcomes: list[Outcome[PortedFile]]) -> Iterator[Finding]:
 
 
 def _write(changed: list[tuple[Outcome[PortedFile], PortedFile]]) -> None:
-    from portnorm.codemod.files import read, write
+    from portnorm.source.files import read, write
 
     for outcome, result in changed:
         source = read(outcome.path)
@@ -128,7 +129,7 @@ def _report(
     results: list[PortedFile],
     files: int,
 ) -> str:
-    from portnorm.codemod.report import report
+    from portnorm.source.report import report
 
     rewritten = sum(result.rewritten for result in results)
     counts = {

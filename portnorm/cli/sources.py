@@ -12,7 +12,7 @@ from portnorm.cli.common import BadInputError
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Parser
-    from portnorm.codemod.files import Content
+    from portnorm.source.files import Content
 
 STDIN = "-"
 FORMATS = ("text", "json", "sarif", "github")
@@ -62,7 +62,7 @@ def inputs(
     Raises:
         BadInputError, FileNotFoundError, PermissionError: something about them is wrong.
     """
-    from portnorm.codemod.files import Exclude, discover
+    from portnorm.source.discovery import Exclude, discover
 
     if STDIN in arguments.paths:
         return [_standard_input(arguments)]
@@ -74,7 +74,7 @@ def inputs(
 
 
 def _standard_input(arguments: argparse.Namespace) -> Content:
-    from portnorm.codemod.files import Content
+    from portnorm.source.files import Content
 
     if len(arguments.paths) > 1:
         raise BadInputError("expected - alone, or other paths without it")

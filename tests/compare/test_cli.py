@@ -465,7 +465,7 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path, options: list[str
 
 
 def test_help_and_version_import_neither_frameworks_nor_tools(tmp_path: Path) -> None:
-    heavy = ["torch", "mindspore", "rich", "numpy", "safetensors", "libcst", "pathspec"]
+    heavy = ["torch", "mindspore", "rich", "numpy", "safetensors", "pathspec"]
     for option, expected in [("--version", f"portnorm {portnorm.__version__}"), ("-h", "compare")]:
         code, out, err = run(option, blocked=heavy, folder=tmp_path)
         assert (code, err) == (0, "")

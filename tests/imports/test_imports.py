@@ -94,7 +94,7 @@ def test_the_mindspore_host_loads_numba_when_it_first_computes(
 
 
 def test_portnorm_needs_no_other_package() -> None:
-    others = ["torch", "mindspore", "numpy", "numba", "libcst", "rich", "ml_dtypes", "safetensors"]
+    others = ["torch", "mindspore", "numpy", "numba", "rich", "ml_dtypes", "safetensors"]
     code = "import portnorm; print(portnorm.get_options().parity)"
     assert run_python(code, blocked=others) == "semantic\n"
 

@@ -1,0 +1,206 @@
+"""The imports of a module whose calls are rewritten: what is added, what has become unused."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from portnorm.port.rewrite import Rewrite
+from portnorm.source.edits import Edit, Place
+from portnorm.source.names import Module, Syntax, dotted, last_name
+
+Import = ast.Import | ast.ImportFrom
+
+_TAKES_TYPES = frozenset({"cast", "TypeVar", "NewType"})
+"""Functions of `typing` that take types as strings."""
+
+
+def imports_to_add(
+    module: Module, rewrites: Sequence[Rewrite], removed: Sequence[Edit]
+) -> Iterator[Edit]:
+    """Yield the removals, and the new imports and helpers, each once, among the first imports.
+
+    They stand where the first import of the module's top level does, so that they are there before
+    any of its code runs.
+    """
+    syntax = module.syntax
+    lines = _lines(syntax.tree.body)
+    wanted = dict.fromkeys(name for rewrite in rewrites for name in rewrite.imports)
+    present = {name for line in lines for name in _plain_imports(line)}
+    end = re.search(r"\r\n|\r|\n", module.text)
+    newline = end[0] if end else "\n"
+    new = [f"import {name}{newline}" for name in wanted if name not in present]
+    added = {_place(syntax, lines): "".join(new)}
+    for helper in dict.fromkeys(rewrite.helper for rewrite in rewrites if rewrite.helper):
+        if helper.strip() not in module.text.replace("\r\n", "\n"):
+            after = _after_imports(syntax, lines)
+            definition = f"\n\n{helper}".replace("\n", newline)
+            added[after] = added.get(after, "") + definition
+    for edit in removed:
+        yield replace(edit, text=added.pop(edit.start, "") + edit.text)
+    for place, text in added.items():
+        if text:
+            yield Edit(place, place, text)
+
+
+def imports_to_remove(module: Module, rewrites: Sequence[Rewrite]) -> Iterator[Edit]:
+    """Yield the edits that remove imports which only rewritten names used."""
+    gone = {_first(node) for rewrite in rewrites for node in rewrite.gone}
+    counts = _count_of_names(module.syntax)
+    unused: dict[Import, set[ast.AST]] = {}
+    for binding in module.scopes.imports:
+        reads = module.scopes.reads_of_import(binding)
+        if binding.statement is None or not reads or not gone.issuperset(reads):
+            continue
+        # The same name elsewhere may mean the import, too: in a string, or in a way not followed.
+        if counts[binding.variable.name] == len(reads):
+            unused.setdefault(binding.statement, set()).add(binding.node)
+    for statement, aliases in unused.items():
+        yield from _without(module.syntax, statement, aliases)
+
+
+def _count_of_names(syntax: Syntax) -> Counter[str]:
+    """Count where names are read, also in types that are strings."""
+    names = Counter(n.id for n in syntax.all_of(ast.Name) if isinstance(n.ctx, ast.Load))
+    kinds = (ast.arg, ast.AnnAssign, ast.FunctionDef, ast.AsyncFunctionDef)
+    typed = [node for kind in kinds for node in syntax.all_of(kind)]
+    types = [getattr(node, "annotation", None) or getattr(node, "returns", None) for node in typed]
+    types += [call for call in syntax.all_of(ast.Call) if last_name(call.func) in _TAKES_TYPES]
+    for node in types:
+        for part in ast.walk(node) if node is not None else ():
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                names.update(re.findall(r"\w+", part.value))
+    return names
+
+
+# --- removal --------------------------------------------------------------------------------------
+
+
+def _without(syntax: Syntax, statement: Import, unused: set[ast.AST]) -> Iterator[Edit]:
+    """Yield the edits that take names out of an import, or all of it."""
+    block = syntax.block(statement)
+    if not _may_go(syntax, statement, block) or _is_exported(syntax, unused):
+        return
+    aliases = statement.names
+    if len(unused) == len(aliases):
+        yield _whole_line(syntax, statement)
+        return
+    for position, alias in enumerate(aliases):
+        if alias not in unused:
+            continue
+        start, end = syntax.span(alias)
+        if any(later not in unused for later in aliases[position + 1 :]):
+            end = syntax.span(aliases[position + 1])[0]
+        else:
+            start = syntax.span(aliases[position - 1])[1]
+        if start[0] == end[0]:
+            yield Edit(start, end, "")
+
+
+def _may_go(syntax: Syntax, statement: Import, block: list[ast.stmt]) -> bool:
+    """Return whether the block stays a block without an import, and tests nothing with it.
+
+    An import that shares its line with other statements stays.
+    """
+    (line, column), end = syntax.span(statement)
+    if syntax.line(line)[: column - 1].strip() or ";" in _rest_of_line(syntax, end):
+        return False
+    around = syntax.parent(statement)
+    if isinstance(around, ast.Module):
+        return True
+    in_function = isinstance(around, (ast.FunctionDef, ast.AsyncFunctionDef))
+    return in_function and len(_lines(block)) > 1
+
+
+def _rest_of_line(syntax: Syntax, place: Place) -> str:
+    """Return what follows on the line, without the comment."""
+    return syntax.line(place[0])[place[1] - 1 :].partition("#")[0]
+
+
+def _whole_line(syntax: Syntax, statement: Import) -> Edit:
+    """Return the edit that removes the lines of a statement; a comment behind it stays."""
+    start, end = syntax.span(statement)
+    rest = syntax.line(end[0])[end[1] - 1 :]
+    if "#" in rest:
+        return Edit(start, (end[0], end[1] + rest.index("#")), "")
+    if rest.endswith(("\r", "\n")):
+        return Edit((start[0], 1), (end[0] + 1, 1), "")
+    return Edit((start[0], 1), end, "")
+
+
+def _is_exported(syntax: Syntax, aliases: set[ast.AST]) -> bool:
+    """Return whether `__all__` has one of the names, which are used elsewhere then."""
+    names = {alias.asname or alias.name for alias in aliases if isinstance(alias, ast.alias)}
+    return any(
+        isinstance(part, ast.Constant) and part.value in names
+        for statement in syntax.tree.body
+        if isinstance(statement, ast.Assign)
+        and any(dotted(target) == "__all__" for target in statement.targets)
+        for part in ast.walk(statement.value)
+    )
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+def _lines(block: Sequence[ast.stmt]) -> list[list[ast.stmt]]:
+    """Return the statements of a block by the lines they begin on: `a; b` is one line."""
+    lines: list[list[ast.stmt]] = []
+    for statement in block:
+        if lines and lines[-1][-1].end_lineno == statement.lineno:
+            lines[-1].append(statement)
+        else:
+            lines.append([statement])
+    return lines
+
+
+def _plain_imports(line: list[ast.stmt]) -> Iterator[str]:
+    for statement in line:
+        if isinstance(statement, ast.Import):
+            yield from (alias.name for alias in statement.names if alias.asname is None)
+
+
+def _is_import(line: list[ast.stmt]) -> bool:
+    return any(isinstance(statement, (ast.Import, ast.ImportFrom)) for statement in line)
+
+
+def _is_future(line: list[ast.stmt]) -> bool:
+    return any(isinstance(one, ast.ImportFrom) and one.module == "__future__" for one in line)
+
+
+def _place(syntax: Syntax, lines: list[list[ast.stmt]]) -> Place:
+    """Return where new imports go: before the first import that is not from `__future__`."""
+    for line in lines:
+        if _is_import(line) and not _is_future(line):
+            return syntax.span(line[0])[0]
+    after = None
+    for position, line in enumerate(lines):
+        is_docstring = position == 0 and ast.get_docstring(syntax.tree, clean=False) is not None
+        if _is_future(line) or is_docstring:
+            after = line
+    if after is not None:
+        return syntax.span(after[-1])[1][0] + 1, 1
+    return (syntax.span(lines[0][0])[0][0], 1) if lines else (1, 1)
+
+
+def _after_imports(syntax: Syntax, lines: list[list[ast.stmt]]) -> Place:
+    """Return the line after the first block of imports."""
+    last = None
+    for line in lines:
+        if _is_import(line):
+            last = line
+        elif last is not None:
+            break
+    if last is None:
+        return _place(syntax, lines)
+    return syntax.span(last[-1])[1][0] + 1, 1
+
+
+def _first(node: ast.expr) -> ast.expr:
+    """Return the name that an expression begins with."""
+    while isinstance(node, (ast.Attribute, ast.Call)):
+        node = node.value if isinstance(node, ast.Attribute) else node.func
+    return node

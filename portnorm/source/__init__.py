@@ -1,0 +1,16 @@
+"""What `portnorm port` and `portnorm check` share: reading source code, and reporting about it.
+
+    discovery   which files the paths on a command line name
+    files       a file: its bytes, its text, and the way back from another text to bytes
+    notebooks   the code cells of a notebook as one text, and back
+    processes   a function over many files, on all cores
+    names       which names in a module mean one of the two functions
+    edits       pieces of text that replace others
+    codes       the codes of all that is reported
+    findings    what is reported of a line, and the comments that silence it
+    report      findings as text, JSON, SARIF and annotations of GitHub
+    guide       the guide's pages about codes and functions
+    config      settings in pyproject.toml
+
+Needs pathspec: `pip install 'portnorm[tools]'`.
+"""
