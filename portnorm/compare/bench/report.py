@@ -17,7 +17,7 @@ from portnorm.compare import render
 from portnorm.compare.bench.cases import Case
 from portnorm.compare.bench.timing import Times
 from portnorm.compare.functions import NAMES
-from portnorm.exact.parallel import cores
+from portnorm.exact.machine.threads import cores
 
 if TYPE_CHECKING:
     from rich.table import Table
