@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from portnorm.exact import reduction
+from portnorm.exact import reduction, torch_cascade
 
 SQUARES = reduction.SQUARES
 OBJECT = np.dtype(object)
@@ -124,20 +124,20 @@ def lanes(x: Any) -> Any:
 def cascade(x: Any) -> Any:
     """The sum in torch's gradient, of a column whose neighbours are summed beside it."""
     total = _memory(1, 1)[0]
-    reduction.cascade_rows(total, x, 0, 1, len(x), len(x), _memory(4, 1), _memory(4, 1))
+    torch_cascade.cascade_rows(total, x, 0, 1, len(x), len(x), _memory(4, 1), _memory(4, 1))
     return total[0]
 
 
 def four_cascades(x: Any) -> Any:
     """The sum in torch's gradient, of a column that is summed alone."""
     total = _memory(1, 1)[0]
-    reduction.sum_interleaved(total, x, 0, 1, len(x), len(x), _memory(4, 1), _memory(6, 1))
+    torch_cascade.sum_interleaved(total, x, 0, 1, len(x), len(x), _memory(4, 1), _memory(6, 1))
     return total[0]
 
 
 def registers(x: Any) -> Any:
     """The sum in torch's gradient, of float32 elements that are neighbours in memory."""
-    return reduction.sum_contiguous(x, 0, len(x), (0,) * 8, False)
+    return torch_cascade.sum_contiguous(x, 0, len(x), (0,) * 8, False)
 
 
 def halving(x: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from portnorm import __version__
 from portnorm.bench.cases import Case
 from portnorm.bench.timing import Times
-from portnorm.exact.parallel import cores
+from portnorm.exact.machine.threads import cores
 from portnorm.frameworks import NAMES
 from portnorm.terminal import console
 

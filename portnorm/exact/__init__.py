@@ -1,12 +1,13 @@
 """Bit-exact arithmetic on NumPy arrays; it knows no framework.
 
-torch_cpu       `F.normalize` and its vector-Jacobian product: plans and public functions
-torch_kernels   what `torch_cpu` does with the elements
-parts           whether a part of an array has the bits that it has in the whole
-definition      both at p = 2, near to the exact values; the bits do not matter there
-mindspore_cpu   `L2Normalize` and the gradient of its kernel
-iteration       which dims a strided reduction walks, and in which order
-reduction       summation orders
-lanes, ieee     vector registers; fused multiply-add, half types, flush-to-zero
-arrays, parallel, compilation   memory, cores, machine code
+torch_cpu       `F.normalize` and its vector-Jacobian product: the public functions
+torch_plans     what of a call depends on layout, arguments and reference, and not on the values
+torch_kernels   what is done with the elements
+torch_cascade   the order of torch.sum, which the gradient needs
+torch_walks     which dims a strided reduction walks, and in which order
+torch_parts     whether a part of an array has the bits that it has in the whole
+mindspore_cpu, mindspore_kernels   `L2Normalize` and the gradient of its kernel, likewise
+blocks, reduction   what both functions share: columns in memory, and the orders of sums
+accurate        both at p = 2, near to the exact values; the bits do not matter there
+machine         IEEE operations, vector registers, memory, threads, machine code
 """

@@ -22,143 +22,11 @@ from typing import Any
 import numpy as np
 
 from portnorm import semantics
-from portnorm.exact import parallel
-from portnorm.exact.arrays import Array, memory
-from portnorm.exact.compilation import inlined, kernel
-from portnorm.exact.ieee import (
-    accumulators,
-    after_entering,
-    enter_default_environment,
-    flushed,
-    fused_multiply_add,
-    leave_default_environment,
-    rounded,
-)
-from portnorm.exact.parallel import take, take_next
-from portnorm.exact.reduction import (
-    FLUSHED_SQUARES,
-    SQUARES,
-    halve,
-    row,
-    sum_left_to_right,
-)
-from portnorm.exact.torch_kernels import ROW, divide_block, place, store
+from portnorm.exact import mindspore_kernels as kernels
+from portnorm.exact.machine import threads
+from portnorm.exact.machine.arrays import Array, memory
+from portnorm.exact.reduction import FLUSHED_SQUARES, SQUARES
 from portnorm.reference import MindSporeReference
-
-# --- kernels -------------------------------------------------------------------------------------
-# Tables are those of `torch_kernels`.
-
-
-@kernel
-def divide_by_roots(
-    queue: Any,
-    block: int,
-    y: Any,
-    x: Any,
-    reduced: Any,
-    kept: Any,
-    epsilon: float,
-    kind: int,
-    in_steps: bool,
-) -> None:
-    """Normalize blocks of columns. Operands: x, nothing, y."""
-    previous = enter_default_environment()
-    rows = accumulators(x, 10, max(block, ROW))
-    floor = rows.dtype.type(after_entering(epsilon))
-    blocks = (kept[0, 0] + block - 1) // block
-    unit = take(queue)
-    while unit >= 0:
-        index, column = unit // blocks, unit % blocks * block
-        roots = rows[9, : min(block, kept[0, 0] - column)]
-        start = place(index, column, kept, 1)
-        sum_left_to_right(roots, x, start, reduced, kept[0, 1], kind, floor, in_steps, rows)
-        for j in range(len(roots)):
-            roots[j] = rounded(np.sqrt(roots[j] if roots[j] > floor else floor), x)
-        target = place(index, column, kept, 3)
-        divide_block(y, target, x, start, roots, reduced, kept)
-        unit = take_next(queue)
-    leave_default_environment(previous)
-
-
-@kernel
-def flush(y: Any, x: Any) -> None:
-    """Take quotients, and the quotients of numerators, that are subnormal for 0."""
-    previous = enter_default_environment()
-    for i in range(len(y)):
-        y[i] = flushed(y[i], y) if flushed(x[i], x) != 0 else y[i] * np.float32(0)
-    leave_default_environment(previous)
-
-
-@inlined
-def multiply_rows(products: Any, a: Any, b: Any, stored: Any) -> None:
-    """Multiply two rows."""
-    for j in range(len(products)):
-        products[j] = rounded(a[j] * b[j], stored)
-
-
-@inlined
-def gradient_row(
-    gradient: Any, y: Any, dy: Any, sums: Any, norms: Any, floor: Any, fused: bool, stored: Any
-) -> None:
-    """Compute one row of the gradient."""
-    for j in range(len(gradient)):
-        if fused:
-            along = fused_multiply_add(-y[j], sums[j], dy[j])
-        else:
-            along = rounded(dy[j] - rounded(y[j] * sums[j], stored), stored)
-        gradient[j] = rounded(along / (norms[j] if norms[j] >= floor else floor), stored)
-
-
-@kernel
-def fill_gradient(
-    queue: Any,
-    block: int,
-    gradient: Any,
-    x: Any,
-    y: Any,
-    dy: Any,
-    reduced: Any,
-    kept: Any,
-    epsilon: float,
-    fused: bool,
-) -> None:
-    """Write the gradient of blocks of columns."""
-    previous = enter_default_environment()
-    size, stride, column_stride = reduced[0, 0], reduced[0, 1], kept[0, 1]
-    rows = accumulators(x, 5, block)
-    terms = accumulators(x, size, block)
-    floor = rows.dtype.type(after_entering(epsilon))
-    blocks = (kept[0, 0] + block - 1) // block
-    unit = take(queue)
-    while unit >= 0:
-        index, column = unit // blocks, unit % blocks * block
-        columns = min(block, kept[0, 0] - column)
-        start = place(index, column, kept, 1)
-        for i in range(size):
-            at = start + i * stride
-            ys = row(y, at, column_stride, columns, rows[0])
-            multiply_rows(terms[i, :columns], ys, row(dy, at, column_stride, columns, rows[1]), x)
-        halve(terms[:, :columns], x)
-        sums = rows[2, :columns]
-        sums[:] = terms[0, :columns]
-        for i in range(size):
-            xs = row(x, start + i * stride, column_stride, columns, rows[0])
-            multiply_rows(terms[i, :columns], xs, xs, x)
-        halve(terms[:, :columns], x)
-        norms = rows[3, :columns]
-        for j in range(columns):
-            norms[j] = rounded(np.sqrt(terms[0, j]), x)
-        for i in range(size):
-            at = start + i * stride
-            ys = row(y, at, column_stride, columns, rows[0])
-            dys = row(dy, at, column_stride, columns, rows[1])
-            gradient_row(rows[4], ys, dys, sums, norms, floor, fused, x)
-            store(gradient, at, column_stride, rows[4, :columns])
-        unit = take_next(queue)
-    leave_default_environment(previous)
-
-
-# --- the public functions ------------------------------------------------------------------------
 
 
 def l2_normalize(
@@ -193,8 +61,8 @@ def l2_normalize(
     reduced, kept, block, units = _tables(x.shape, dim, x.itemsize, None)
     fused = rules.fused and not half
     source, target = memory(x), memory(y)
-    parallel.run(
-        divide_by_roots,
+    threads.run(
+        kernels.divide_by_roots,
         units,
         x.size,
         block,
@@ -207,7 +75,7 @@ def l2_normalize(
         half,
     )
     if rules.flushes_subnormals and not half:
-        flush(target, source)
+        kernels.flush(target, source)
     return y
 
 
@@ -256,8 +124,8 @@ def l2_normalize_vjp(
     if x.size == 0:
         return gradient
     reduced, kept, block, units = _tables(x.shape, dim, x.itemsize, _LARGEST_TERMS)
-    parallel.run(
-        fill_gradient,
+    threads.run(
+        kernels.fill_gradient,
         units,
         x.size,
         block,

@@ -1,4 +1,4 @@
-"""Summation orders: left to right, in lanes, by cascade, by halving.
+"""Summation orders: left to right, in lanes, by halving.
 
 Floating-point sums depend on their order, so each order is a function of its own. All of them are
 compiled, and read from arrays without a shape: an element is found at ``start + index * stride``.
@@ -10,85 +10,24 @@ Columns are sums that run side by side: neighbours of one another in memory, but
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba.extending import overload
 
-from portnorm.exact.compilation import inlined
-from portnorm.exact.ieee import flushed, fused_multiply_add, rounded, widen
-from portnorm.exact.lanes import lane, load_lanes, zero_lanes
+from portnorm.exact.blocks import count, offset, row
+from portnorm.exact.machine.compilation import part
+from portnorm.exact.machine.ieee import flushed, fused_multiply_add, rounded, widen
+from portnorm.exact.machine.lanes import lane, load_lanes, zero_lanes
 
 SQUARES, FUSED_SQUARES, FLUSHED_SQUARES, MAGNITUDES, NONZERO, LARGEST, SMALLEST, POWERS = range(8)
 """What is added up: x*x rounded; x*x not rounded; the same with subnormals taken for 0; |x|; 1 for
 x != 0; max |x|; min |x|; |x|**p."""
 
 
-# --- reading -------------------------------------------------------------------------------------
-
-
-def row(array: Any, start: int, stride: int, count: int, buffer: Any) -> Any:
-    """Return `count` elements, widened, as a contiguous array: a part of `array` where it can be.
-
-    Otherwise they are copied to `buffer`.
-    """
-    return widen(array[start + stride * np.arange(count)])
-
-
-@overload(row, strict=False)  # type: ignore[untyped-decorator]
-def _compile_row(
-    array: Any, start: Any, stride: Any, count: Any, buffer: Any
-) -> Callable[..., Any]:
-    def copy(array: Any, start: int, stride: int, count: int, buffer: Any) -> Any:
-        if stride == 1:
-            part = array[start : start + count]
-            for j in range(count):
-                buffer[j] = widen(part[j])
-        elif stride == 0:
-            buffer[:count] = widen(array[start])
-        else:
-            for j in range(count):
-                buffer[j] = widen(array[start + j * stride])
-        return buffer[:count]
-
-    def part_or_copy(array: Any, start: int, stride: int, count: int, buffer: Any) -> Any:
-        if stride == 1:
-            return array[start : start + count]
-        if stride == 0:
-            buffer[:count] = array[start]
-        else:
-            for j in range(count):
-                buffer[j] = array[start + j * stride]
-        return buffer[:count]
-
-    return part_or_copy if array.dtype == buffer.dtype else copy
-
-
-@inlined
-def offset(index: int, table: Any, first: int, operand: int) -> int:
-    """Return where the index-th element of the dims from `first` on lies for one operand."""
-    at = 0
-    for d in range(first, table.shape[0]):
-        size = table[d, 0]
-        at += index % size * table[d, operand]
-        index //= size
-    return at
-
-
-@inlined
-def count(table: Any, first: int) -> int:
-    """Return how many elements the dims from `first` on have."""
-    elements = 1
-    for d in range(first, table.shape[0]):
-        elements *= table[d, 0]
-    return elements
-
-
 # --- left to right -------------------------------------------------------------------------------
 
 
-@inlined
+@part
 def accumulate(total: Any, value: Any, kind: int, p: Any, in_steps: bool, stored: Any) -> Any:
     """Return the running sum after one more value.
 
@@ -122,7 +61,7 @@ def accumulate(total: Any, value: Any, kind: int, p: Any, in_steps: bool, stored
     return total + term
 
 
-@inlined
+@part
 def add_four_rows(
     totals: Any, a: Any, b: Any, c: Any, d: Any, kind: int, p: Any, in_steps: bool, stored: Any
 ) -> None:
@@ -141,14 +80,14 @@ def add_four_rows(
         totals[j] = accumulate(total, d[j], kind, p, in_steps, stored)
 
 
-@inlined
+@part
 def add_row(totals: Any, a: Any, kind: int, p: Any, in_steps: bool, stored: Any) -> None:
     """Add one row to a row of running sums."""
     for j in range(len(totals)):
         totals[j] = accumulate(totals[j], a[j], kind, p, in_steps, stored)
 
 
-@inlined
+@part
 def add_rows_left_to_right(
     totals: Any,
     x: Any,
@@ -181,7 +120,7 @@ def add_rows_left_to_right(
         add_row(totals, added, kind, p, in_steps, x)
 
 
-@inlined
+@part
 def add_columns_left_to_right(
     totals: Any,
     x: Any,
@@ -217,7 +156,7 @@ CHAINS = 8
 """Columns whose sums are kept in registers."""
 
 
-@inlined
+@part
 def add_squares_of_columns(
     totals: Any, x: Any, start: int, size: int, column_stride: int, rows: Any
 ) -> None:
@@ -245,7 +184,7 @@ def add_squares_of_columns(
     totals[4], totals[5], totals[6], totals[7] = w, y, z, q
 
 
-@inlined
+@part
 def sum_range(
     x: Any,
     start: int,
@@ -270,7 +209,7 @@ def sum_range(
     return total[0]
 
 
-@inlined
+@part
 def sum_by_threads(
     x: Any,
     start: int,
@@ -292,7 +231,7 @@ def sum_by_threads(
     return total
 
 
-@inlined
+@part
 def sum_left_to_right(
     totals: Any,
     x: Any,
@@ -321,13 +260,13 @@ def sum_left_to_right(
 # --- lanes ---------------------------------------------------------------------------------------
 
 
-@inlined
+@part
 def add_square(lanes: Any, value: Any, fused: bool) -> Any:
     """Return the lanes after one more step."""
     return fused_multiply_add(value, value, lanes) if fused else lanes + value * value
 
 
-@inlined
+@part
 def finish_lanes(
     lanes: Any, width: tuple[int, ...], x: Any, start: int, stop: int, fused_from: int
 ) -> Any:
@@ -344,7 +283,7 @@ def finish_lanes(
     return total
 
 
-@inlined
+@part
 def sum_squares_in_lanes(
     totals: Any,
     x: Any,
@@ -388,233 +327,10 @@ def sum_squares_in_lanes(
         totals[j] = finish_lanes(a, width, x, at + whole, at + size, at + whole + plain_tail)
 
 
-# --- cascade -------------------------------------------------------------------------------------
-# torch.sum keeps four levels of running sums, so that few additions lie between an element and the
-# result. Which elements meet depends on how the array lies in memory.
-
-
-@inlined
-def cascade_step_power(size: int) -> int:
-    """Return the binary logarithm of how many rows the lowest level takes."""
-    if size <= 2:
-        return 4
-    digits, rest = 0, size - 1
-    while rest > 0:
-        digits += 1
-        rest >>= 1
-    return max(4, digits // 4)
-
-
-@inlined
-def add_to(totals: Any, added: Any) -> None:
-    """Add one row to another."""
-    for j in range(len(totals)):
-        totals[j] = totals[j] + added[j]
-
-
-@inlined
-def add_four_to(totals: Any, a: Any, b: Any, c: Any, d: Any) -> None:
-    """Add four rows to another, one after the other."""
-    for j in range(len(totals)):
-        totals[j] = (((totals[j] + a[j]) + b[j]) + c[j]) + d[j]
-
-
-@inlined
-def add_rows(
-    totals: Any,
-    x: Any,
-    start: int,
-    stride: int,
-    column_stride: int,
-    size: int,
-    rows: Any,
-) -> None:
-    """Add `size` rows to the running sums, from top to bottom."""
-    columns = len(totals)
-    whole = size - size % 4
-    for i in range(0, whole, 4):
-        at = start + i * stride
-        add_four_to(
-            totals,
-            row(x, at, column_stride, columns, rows[0]),
-            row(x, at + stride, column_stride, columns, rows[1]),
-            row(x, at + 2 * stride, column_stride, columns, rows[2]),
-            row(x, at + 3 * stride, column_stride, columns, rows[3]),
-        )
-    for i in range(whole, size):
-        at = start + i * stride
-        add_to(totals, row(x, at, column_stride, columns, rows[0]))
-
-
-@inlined
-def cascade_rows(
-    totals: Any,
-    x: Any,
-    start: int,
-    stride: int,
-    column_stride: int,
-    size: int,
-    levels: Any,
-    rows: Any,
-) -> None:
-    """Fill `totals` with the sums of columns of `size` rows, each column a cascade of its own."""
-    columns = len(totals)
-    power = cascade_step_power(size)
-    step = 1 << power
-    for j in range(columns):
-        totals[j] = 0
-        for level in range(1, 4):
-            levels[level, j] = 0
-    done = 0
-    while done + step <= size:
-        at = start + done * stride
-        add_rows(totals, x, at, stride, column_stride, step, rows)
-        done += step
-        lower = totals
-        for level in range(1, 4):
-            upper = levels[level, :columns]
-            add_to(upper, lower)
-            for j in range(columns):
-                lower[j] = 0
-            if done & ((step - 1) << (level * power)):
-                break
-            lower = upper
-    at = start + done * stride
-    add_rows(totals, x, at, stride, column_stride, size - done, rows)
-    for level in range(1, 4):
-        add_to(totals, levels[level, :columns])
-
-
-@inlined
-def sum_interleaved(
-    totals: Any,
-    x: Any,
-    start: int,
-    stride: int,
-    column_stride: int,
-    size: int,
-    levels: Any,
-    rows: Any,
-) -> None:
-    """Fill `totals` with the sums of columns: four cascades, of every fourth row each."""
-    columns = len(totals)
-    quarter = size // 4
-    cascade_rows(totals, x, start, 4 * stride, column_stride, quarter, levels, rows)
-    left_over = start + 4 * quarter * stride
-    add_rows(totals, x, left_over, stride, column_stride, size - 4 * quarter, rows)
-    partial = rows[4, :columns]
-    for part in range(1, 4):
-        at = start + part * stride
-        cascade_rows(partial, x, at, 4 * stride, column_stride, quarter, levels, rows)
-        add_to(totals, partial)
-
-
-@inlined
-def add_vectors(
-    lanes: Any, x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
-) -> Any:
-    """Add `size` vectors to the lanes; a pair of vectors is added up first."""
-    for at in range(start, start + size * stride, stride):
-        vector = load_lanes(x, at, lanes)
-        if paired:
-            vector = vector + load_lanes(x, at + len(width), lanes)
-        lanes = lanes + vector
-    return lanes
-
-
-@inlined
-def cascade_lanes(
-    x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
-) -> Any:
-    """Return the sums of `size` vectors, each lane a cascade of its own."""
-    zero = zero_lanes(x, width)
-    total = first = second = third = zero
-    power = cascade_step_power(size)
-    step = 1 << power
-    for done in range(step, size + 1, step):
-        at = start + (done - step) * stride
-        first = first + add_vectors(total, x, at, stride, step, width, paired)
-        if done & ((step - 1) << power):
-            continue
-        second, first = second + first, zero
-        if done & ((step - 1) << (2 * power)):
-            continue
-        third, second = third + second, zero
-    rest = size % step
-    total = add_vectors(total, x, start + (size - rest) * stride, stride, rest, width, paired)
-    return ((total + first) + second) + third
-
-
-@inlined
-def sum_contiguous(x: Any, start: int, size: int, width: tuple[int, ...], paired: bool) -> Any:
-    """Return the sum of contiguous elements: four cascades in lanes, then the tail first."""
-    lanes = len(width)
-    step = 2 * lanes if paired else lanes
-    vectors = size // step
-    quarter = vectors // 4
-    sums = cascade_lanes(x, start, 4 * step, quarter, width, paired)
-    left_over = start + 4 * quarter * step
-    sums = add_vectors(sums, x, left_over, step, vectors - 4 * quarter, width, paired)
-    for part in range(1, 4):
-        sums = sums + cascade_lanes(x, start + part * step, 4 * step, quarter, width, paired)
-    total = lane(zero_lanes(x, width), 0)
-    for i in range(start + vectors * step, start + size):
-        total = total + widen(x[i])
-    for j in range(lanes):
-        total = total + lane(sums, j)
-    return total
-
-
-@inlined
-def sum_columns(
-    totals: Any,
-    x: Any,
-    start: int,
-    stride: int,
-    column_stride: int,
-    size: int,
-    first: int,
-    columns: int,
-    width: tuple[int, ...],
-    paired: bool,
-    levels: Any,
-    rows: Any,
-) -> None:
-    """Fill `totals` with the sums of `size` rows of some of the columns of a block.
-
-    Args:
-        start: where the first element of the block lies.
-        first: the column of the block that belongs to ``totals[0]``.
-        columns: how many columns the block has. The order depends on it, for some columns are
-            taken in groups, and the last ones singly.
-        width: a tuple of as many entries as torch keeps numbers in a register.
-        paired: whether it loads two registers at once, as it does for half types.
-    """
-    lanes = len(width)
-    vector = 2 * lanes if paired else lanes
-    at = start + first * column_stride
-    if stride == 1 and size >= vector:
-        for j in range(len(totals)):
-            totals[j] = sum_contiguous(x, at + j * column_stride, size, width, paired)
-        return
-    if column_stride == 1 and columns >= vector:
-        grouped = columns - columns % (4 * lanes)
-    elif stride < column_stride:
-        grouped = 0
-    else:
-        grouped = columns - columns % 4
-    cascades = min(max(grouped - first, 0), len(totals))
-    if cascades > 0:
-        cascade_rows(totals[:cascades], x, at, stride, column_stride, size, levels, rows)
-    if cascades < len(totals):
-        at += cascades * column_stride
-        sum_interleaved(totals[cascades:], x, at, stride, column_stride, size, levels, rows)
-
-
 # --- halving -------------------------------------------------------------------------------------
 
 
-@inlined
+@part
 def halve(terms: Any, stored: Any) -> None:
     """Sum the rows of `terms` into the first one: the upper half is added to the lower one.
 
@@ -633,7 +349,7 @@ def halve(terms: Any, stored: Any) -> None:
         half //= 2
 
 
-@inlined
+@part
 def add_rounded(totals: Any, added: Any, stored: Any) -> None:
     """Add one row to another, rounding each sum."""
     for j in range(len(totals)):

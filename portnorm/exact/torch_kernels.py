@@ -1,9 +1,6 @@
 """The kernels of `torch_cpu`: what is done with the elements, in compiled code.
 
-Kernels read and write memory without a shape; tables say where things lie. A table has one row per
-dim, innermost first: the size, then the stride of each operand. Columns are the vectors that are
-normalized. A kernel takes units of work from a queue, most often blocks of neighbouring columns;
-which thread takes which has no influence on the bits.
+Tables, columns and units of work are those of `blocks`.
 """
 
 from __future__ import annotations
@@ -12,8 +9,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnorm.exact.compilation import inlined, kernel
-from portnorm.exact.ieee import (
+from portnorm.exact.blocks import (
+    ROW,
+    count,
+    divide_block,
+    divide_columns,
+    divide_row,
+    offset,
+    place,
+    row,
+    store,
+)
+from portnorm.exact.machine.compilation import kernel, part
+from portnorm.exact.machine.ieee import (
     accumulators,
     after_entering,
     enter_default_environment,
@@ -22,7 +30,7 @@ from portnorm.exact.ieee import (
     rounded,
     widen,
 )
-from portnorm.exact.parallel import take, take_next
+from portnorm.exact.machine.threads import take, take_next
 from portnorm.exact.reduction import (
     FUSED_SQUARES,
     LARGEST,
@@ -31,17 +39,12 @@ from portnorm.exact.reduction import (
     POWERS,
     SMALLEST,
     SQUARES,
-    count,
-    offset,
-    row,
     sum_by_threads,
-    sum_columns,
     sum_left_to_right,
     sum_squares_in_lanes,
 )
+from portnorm.exact.torch_cascade import sum_columns
 
-ROW = 256
-"""Elements of a vector that are widened at once."""
 SUM_BLOCK = 256
 """Columns whose sums are taken side by side; a multiple of four times the lanes."""
 
@@ -73,13 +76,7 @@ class NormRule(NamedTuple):
 # --- forward -------------------------------------------------------------------------------------
 
 
-@inlined
-def place(index: int, column: int, table: Any, operand: int) -> Any:
-    """Return where a column lies for one operand: index counts the dims outside the innermost."""
-    return offset(index, table, 1, operand) + column * table[0, operand]
-
-
-@inlined
+@part
 def norms_of_block(
     norms: Any, x: Any, start: int, column_stride: int, reduced: Any, rule: NormRule, rows: Any
 ) -> None:
@@ -112,54 +109,10 @@ def norms_of_block(
         norms[j] = rounded(norm, x)
 
 
-@inlined
+@part
 def at_least(norm: Any, floor: Any) -> Any:
     """Return what to divide by: a NaN norm stays NaN, and a NaN floor takes the place of any."""
     return floor if norm < floor or floor != floor else norm
-
-
-@inlined
-def divide_row(y: Any, x: Any, divisor: Any) -> None:
-    """Divide contiguous elements by one number."""
-    for j in range(len(y)):
-        y[j] = narrow(widen(x[j]) / divisor, y)
-
-
-@inlined
-def divide_columns(y: Any, x: Any, divisors: Any) -> None:
-    """Divide contiguous elements, each by a number of its own."""
-    for j in range(len(y)):
-        y[j] = narrow(widen(x[j]) / divisors[j], y)
-
-
-@inlined
-def divide_block(
-    y: Any, target: int, x: Any, start: int, divisors: Any, reduced: Any, kept: Any
-) -> None:
-    """Divide neighbouring columns by their divisors."""
-    columns = len(divisors)
-    size, stride, y_stride = reduced[0, 0], reduced[0, 1], reduced[0, 3]
-    column, y_column = kept[0, 1], kept[0, 3]
-    for outer in range(count(reduced, 1)):
-        at = start + offset(outer, reduced, 1, 1)
-        to = target + offset(outer, reduced, 1, 3)
-        if column == 1 and y_column == 1:
-            for _ in range(size):
-                divide_columns(y[to : to + columns], x[at : at + columns], divisors)
-                at += stride
-                to += y_stride
-        elif stride == 1 and y_stride == 1:
-            for j in range(columns):
-                divide_row(y[to : to + size], x[at : at + size], divisors[j])
-                at += column
-                to += y_column
-        else:
-            for j in range(columns):
-                for i in range(size):
-                    value = widen(x[at + i * stride]) / divisors[j]
-                    y[to + i * y_stride] = narrow(value, y)
-                at += column
-                to += y_column
 
 
 @kernel
@@ -179,12 +132,12 @@ def fill_norms(
     unit = take(queue)
     while unit >= 0:
         index, column = unit // blocks, unit % blocks * block
-        found = rows[9, : min(block, kept[0, 0] - column)]
+        norms_here = rows[9, : min(block, kept[0, 0] - column)]
         start = place(index, column, kept, 1)
-        norms_of_block(found, x, start, kept[0, 1], reduced, rule, rows)
+        norms_of_block(norms_here, x, start, kept[0, 1], reduced, rule, rows)
         at = place(index, column, kept, 2)
-        for j in range(len(found)):
-            norms[at + j * kept[0, 2]] = found[j]
+        for j in range(len(norms_here)):
+            norms[at + j * kept[0, 2]] = norms_here[j]
         unit = take_next(queue)
     leave_default_environment(previous)
 
@@ -247,19 +200,7 @@ def divide_elements(
     leave_default_environment(previous)
 
 
-@inlined
-def store(array: Any, start: int, stride: int, values: Any) -> None:
-    """Write a row of numbers."""
-    if stride == 1:
-        part = array[start : start + len(values)]
-        for j in range(len(values)):
-            part[j] = narrow(values[j], array)
-    else:
-        for j in range(len(values)):
-            array[start + j * stride] = narrow(values[j], array)
-
-
-@inlined
+@part
 def floored(norms: Any, floor: Any, divisors: Any) -> Any:
     """Return what to divide by for each norm."""
     for j in range(len(norms)):
@@ -271,7 +212,7 @@ def floored(norms: Any, floor: Any, divisors: Any) -> Any:
 # Each step rounds to the dtype, as the operators of torch do that make up the gradient.
 
 
-@inlined
+@part
 def weigh(weighted: Any, x: Any, g: Any, divisors: Any, stored: Any) -> None:
     """Compute the cotangent of the divisor, before it is summed: -g * ((x / d) / d)."""
     for j in range(len(x)):
@@ -354,7 +295,7 @@ def fill_sums(
     leave_default_environment(previous)
 
 
-@inlined
+@part
 def sum_of_range(
     weighted: Any,
     start: int,
@@ -490,13 +431,13 @@ def finish_sums(
     leave_default_environment(previous)
 
 
-@inlined
+@part
 def sign(value: Any) -> Any:
     """Return -1, 0 or 1."""
     return np.float32(value > 0) - np.float32(value < 0)
 
 
-@inlined
+@part
 def combine(
     grad: Any, x: Any, g: Any, norms: Any, divisors: Any, sums: Any, kind: int, stored: Any
 ) -> None:

@@ -159,7 +159,7 @@ def definition_bits(
 
     `formula` does the same with operators of MindSpore.
     """
-    from portnorm.exact.definition import Definition, divide, divide_vjp
+    from portnorm.exact.accurate import Definition, divide, divide_vjp
 
     definition = Definition(dims, floor, floor_takes_ties)
     return Arithmetic(divide, divide_vjp, False, (definition,), formula)

@@ -183,7 +183,7 @@ def _frame(
 
 
 def _keeps_bits(frame: Layout, whole: Layout, dtype: str, constants: tuple[Any, ...]) -> bool:
-    from portnorm.exact import parts
+    from portnorm.exact import torch_parts as parts
 
     p, dims, eps, reference = constants
     part, all_of_it = (parts.Layout(shape, *strides[::-1]) for shape, strides in (frame, whole))

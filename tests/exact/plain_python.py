@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from portnorm.exact import mindspore_cpu, torch_cpu
-from portnorm.exact.definition import Definition, divide, divide_vjp
+from portnorm.exact.accurate import Definition, divide, divide_vjp
 from portnorm.reference import MindSporeReference, TorchReference
 from tests.exact.random_cases import STORAGE, random_case, random_values
 from tests.exact.same_encoding import Array, words

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from portnorm.exact.arrays import memory
+from portnorm.exact.machine.arrays import memory
 from tests.exact.same_encoding import Array
 
 _DIGITS = {"float16": (11, -24), "bfloat16": (8, -133), "float32": (24, -149)}

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from portnorm.errors import StrictParityError
-from portnorm.exact import mindspore_cpu, parallel, torch_cpu
-from portnorm.exact.iteration import is_dense
+from portnorm.exact import mindspore_cpu, torch_cpu
+from portnorm.exact.machine import threads
+from portnorm.exact.machine.arrays import extent
 from tests.exact.random_cases import STORAGE, random_case, random_values
 from tests.exact.same_encoding import Array, check_bits
 
@@ -51,7 +52,7 @@ def test_a_result_is_dense_new_and_the_input_stays(rng: np.random.Generator, dty
         for result in (y, dx):
             assert (result.shape, result.dtype) == (case.x.shape, case.x.dtype)
             strides = [stride // result.itemsize for stride in result.strides]
-            assert result.size == 0 or is_dense(result.shape, strides)
+            assert result.size == 0 or extent(result.shape, strides) == result.size
             assert result.flags.writeable
             assert not np.shares_memory(result, case.buffer)
         assert (case.buffer.tobytes(), case.g_buffer.tobytes()) == before
@@ -193,7 +194,7 @@ def test_what_is_refused_is_refused_before_any_work(
     monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     started: list[object] = []
-    monkeypatch.setattr(parallel, "run", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(threads, "run", lambda *arguments: started.append(arguments))
     with pytest.raises((ValueError, StrictParityError)):
         REFUSED[call]()
     assert started == []

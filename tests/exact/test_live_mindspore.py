@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from portnorm.exact import mindspore_cpu
-from portnorm.exact.ieee import flushed
+from portnorm.exact.machine.ieee import flushed
 from portnorm.reference import MindSporeReference
 from tests.exact.random_cases import random_values
 from tests.exact.same_encoding import Array, mismatch

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import portnorm
-from portnorm.exact import mindspore_cpu, parallel, torch_cpu
+from portnorm.exact import mindspore_cpu, torch_cpu
+from portnorm.exact.machine import threads
 from tests.exact.random_cases import random_values
 from tests.exact.same_encoding import Array, check_bits, mismatch
 from tests.imports.blocked import start_python
@@ -45,8 +46,8 @@ def large_results(rng: np.random.Generator, name: str) -> list[Array]:
 
 
 def with_cores(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(parallel, "cores", lambda: count)
-    parallel._pools.clear()
+    monkeypatch.setattr(threads, "cores", lambda: count)
+    threads._pools.clear()
 
 
 @pytest.mark.parametrize("name", LARGE_CASES)
@@ -55,8 +56,8 @@ def test_several_cores_give_the_bits_of_one(
 ) -> None:
     seed = int(rng.integers(2**32))
     submitted: list[object] = []
-    submit = parallel._submit
-    monkeypatch.setattr(parallel, "_submit", lambda *a: (submitted.append(a), submit(*a))[1])
+    submit = threads._submit
+    monkeypatch.setattr(threads, "_submit", lambda *a: (submitted.append(a), submit(*a))[1])
     with_cores(monkeypatch, 1)
     expected = large_results(np.random.default_rng(seed), name)
     assert submitted == []
@@ -65,16 +66,16 @@ def test_several_cores_give_the_bits_of_one(
     assert submitted
     for one, other in zip(found, expected, strict=True):
         check_bits(one, other)
-    parallel._pools.clear()
+    threads._pools.clear()
 
 
 @pytest.mark.parametrize("shares", [1, 2, 3, 7])
 @pytest.mark.parametrize("units", [1, 2, 7, 24])
 def test_each_unit_is_taken_once_and_neighbours_far_apart(units: int, shares: int) -> None:
     queue = np.array((0, 0, units, min(shares, units)))
-    taken = [parallel.take(queue)]
+    taken = [threads.take(queue)]
     while taken[-1] >= 0:
-        taken.append(parallel.take_next(queue))
+        taken.append(threads.take_next(queue))
     assert sorted(taken) == [-1, *range(units)]
     assert queue[1] == units
     if units >= 3 * shares > 3:
@@ -93,18 +94,18 @@ def test_the_caller_does_without_a_thread_that_has_no_memory(
             refused.set()
             raise MemoryError
         assert refused.wait(10)
-        unit = parallel.take(queue)
+        unit = threads.take(queue)
         while unit >= 0:
             done.append(unit)
-            unit = parallel.take_next(queue)
+            unit = threads.take_next(queue)
 
     with_cores(monkeypatch, 2)
     for _ in range(2):  # the thread is still there
         refused.clear()
-        parallel.run(kernel, 5, parallel.SMALLEST_WORK, 5)
+        threads.run(kernel, 5, threads.SMALLEST_WORK, 5)
         assert refused.is_set()
     assert sorted(done) == sorted([*range(5), *range(5)])
-    parallel._pools.clear()
+    threads._pools.clear()
 
 
 def test_one_thread_does_all_where_no_other_can_be_started(
@@ -118,8 +119,8 @@ def test_one_thread_does_all_where_no_other_can_be_started(
     with_cores(monkeypatch, 2)
     monkeypatch.setattr(threading.Thread, "start", refuse)
     check_bits(torch_cpu.normalize(x), expected)
-    assert parallel._pools == {os.getpid(): None}
-    parallel._pools.clear()
+    assert threads._pools == {os.getpid(): None}
+    threads._pools.clear()
 
 
 def small_calls(rng: np.random.Generator) -> list[tuple[Any, ...]]:
@@ -162,7 +163,7 @@ def test_a_child_after_a_fork_gives_the_same_bits(
     with_cores(monkeypatch, 2)
     x = random_values(rng, 1 << 21, "float32").reshape(2048, 1024)
     expected = torch_cpu.normalize(x)
-    tasks = parallel._tasks(os.getpid())
+    tasks = threads._tasks(os.getpid())
     assert "portnorm" in names_of_threads()  # which a child does not inherit
     child = os.fork()
     if child == 0:
@@ -170,14 +171,14 @@ def test_a_child_after_a_fork_gives_the_same_bits(
         try:
             inherited = "portnorm" in names_of_threads()
             wrong = mismatch(torch_cpu.normalize(x), expected)
-            own = parallel._tasks(os.getpid()) is not tasks and "portnorm" in names_of_threads()
+            own = threads._tasks(os.getpid()) is not tasks and "portnorm" in names_of_threads()
             status = 0 if own and not wrong and not inherited else 2
         finally:
             os._exit(status)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     check_bits(torch_cpu.normalize(x), expected)
-    parallel._pools.clear()
+    threads._pools.clear()
 
 
 # --- the cache of compiled code ------------------------------------------------------------------
@@ -185,15 +186,15 @@ def test_a_child_after_a_fork_gives_the_same_bits(
 CALL = """
 import json, sys
 import numpy as np
-from portnorm.exact import mindspore_cpu
+from portnorm.exact import mindspore_kernels
 
 x = np.array([1e-40, 4], np.float32)
 y = x + 1
-mindspore_cpu.flush(y, x)
-stats = mindspore_cpu.flush.stats
+mindspore_kernels.flush(y, x)
+stats = mindspore_kernels.flush.stats
 loaded, compiled = sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
-signatures = len(mindspore_cpu.flush.signatures)
-json.dump([y.tolist(), loaded, compiled, signatures, mindspore_cpu.__file__], sys.stdout)
+signatures = len(mindspore_kernels.flush.signatures)
+json.dump([y.tolist(), loaded, compiled, signatures, mindspore_kernels.__file__], sys.stdout)
 """
 """A kernel that is compiled in a second."""
 
@@ -231,9 +232,12 @@ def test_a_fresh_process_loads_what_another_one_compiled(installation: Path) -> 
     assert (again["loaded"], again["compiled"]) == (1, 0)
 
 
-def test_compiled_code_is_not_used_after_another_file_has_changed(installation: Path) -> None:
+@pytest.mark.parametrize("source", ["reduction.py", "machine/ieee.py"])
+def test_compiled_code_is_not_used_after_another_file_has_changed(
+    installation: Path, source: str
+) -> None:
     assert use(installation)["compiled"] == 0
-    with (installation / "portnorm" / "exact" / "ieee.py").open("a") as file:
+    with (installation / "portnorm" / "exact" / source).open("a") as file:
         file.write("\n# changed\n")
     assert use(installation)["compiled"] == 1
 
@@ -242,7 +246,7 @@ def test_code_with_another_signature_is_compiled_anew(installation: Path, tmp_pa
     """Processes that compile at the same time may write two signatures to one file."""
     copy = tmp_path / "swapped"
     shutil.copytree(installation, copy)
-    pattern = "mindspore_cpu.flush*.nbc"
+    pattern = "mindspore_kernels.flush*.nbc"
     before = set(copy.rglob(pattern))
     assert use(copy)["compiled"] == 0
     other = CALL.replace("np.float32)", "np.float64)")
@@ -259,7 +263,7 @@ def test_code_with_another_signature_is_compiled_anew(installation: Path, tmp_pa
 
 EVERY_FUNCTION = """
 import numpy as np
-from portnorm.exact import mindspore_cpu, torch_cpu, torch_kernels
+from portnorm.exact import mindspore_cpu, mindspore_kernels, torch_cpu, torch_kernels
 
 x = np.array([[3, 4], [1, 1]], np.float32)
 y = torch_cpu.normalize(x)
@@ -267,7 +271,7 @@ torch_cpu.normalize_vjp(x, x)
 mindspore_cpu.l2_normalize_vjp(x, mindspore_cpu.l2_normalize(x), x)
 kernels = {
     id(kernel): kernel
-    for module in (torch_kernels, mindspore_cpu)
+    for module in (torch_kernels, mindspore_kernels)
     for kernel in vars(module).values()
     if hasattr(kernel, "stats") and kernel.stats.cache_path and kernel.signatures
 }

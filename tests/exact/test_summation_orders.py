@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portnorm.exact.compilation import inlined
-from portnorm.exact.lanes import lane
+from portnorm.exact.machine.compilation import part
+from portnorm.exact.machine.lanes import lane
 from portnorm.exact.reduction import (
     FUSED_SQUARES,
     MAGNITUDES,
     SQUARES,
-    cascade_lanes,
-    cascade_rows,
     halve,
     sum_by_threads,
+    sum_left_to_right,
+    sum_squares_in_lanes,
+)
+from portnorm.exact.torch_cascade import (
+    cascade_lanes,
+    cascade_rows,
     sum_columns,
     sum_contiguous,
     sum_interleaved,
-    sum_left_to_right,
-    sum_squares_in_lanes,
 )
 from tests.exact import orders
 from tests.exact.random_cases import converted
@@ -198,7 +200,7 @@ def test_another_rule_for_lanes_gives_other_bits(
 # --- cascade -------------------------------------------------------------------------------------
 
 
-@inlined
+@part
 def lanes_of_cascade(
     sums: Any, x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
 ) -> None:

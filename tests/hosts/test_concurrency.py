@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import portnorm
-from portnorm.exact import parallel
+from portnorm.exact.machine import threads
 from tests.conftest import needs_mindspore
 from tests.imports.blocked import run_python
 
@@ -112,7 +112,7 @@ def count_wrong(calls: list[Callable[[], np.ndarray]], chances: np.ndarray, seed
 def test_8_threads_on_the_torch_host_get_the_bits_of_one(
     torch: Any, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(threads, "cores", lambda: 2)
     small, large = small_calls(torch, rng), large_calls(torch, rng)
     chances = np.repeat([0.99 / len(small), 0.01 / len(large)], [len(small), len(large)])
     assert count_wrong([*small, *large], chances, int(rng.integers(2**32))) == 0
@@ -166,7 +166,7 @@ def test_options_of_a_thread_do_not_reach_another(torch: Any) -> None:
 def test_workers_that_are_forked_after_use_get_the_same_bits(
     torch: Any, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
 ) -> None:
-    monkeypatch.setattr(parallel, "cores", lambda: 2)
+    monkeypatch.setattr(threads, "cores", lambda: 2)
     calls = [*small_calls(torch, rng)[::7], *large_calls(torch, rng)] * 2
     expected = [call() for call in calls]
     assert "portnorm" in {thread.name for thread in threading.enumerate()}

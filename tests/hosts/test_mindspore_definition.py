@@ -14,7 +14,7 @@ from mindspore import Tensor, nn
 
 import portnorm
 import portnorm.mindspore as adapted
-from portnorm.exact import definition
+from portnorm.exact import accurate
 from tests.hosts.mindspore_host import Call, Gradient, SecondGradient, array, tensor
 
 pytestmark = pytest.mark.usefixtures("synchronous")
@@ -30,8 +30,8 @@ ULP = {"float16": 1, "float32": 1, "float64": 4}
 @pytest.fixture
 def calls(monkeypatch):
     """Record the calls of arithmetic on arrays."""
-    made, divide = [], definition.divide
-    monkeypatch.setattr(definition, "divide", lambda *given: made.append(given) or divide(*given))
+    made, divide = [], accurate.divide
+    monkeypatch.setattr(accurate, "divide", lambda *given: made.append(given) or divide(*given))
     adapted._plans._semantic._definition_bits.cache_clear()
     yield made
     adapted._plans._semantic._definition_bits.cache_clear()

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnorm.exact.arrays import Array
-from portnorm.exact.iteration import Ints
-from portnorm.exact.torch_cpu import _WIDTH, _gradient_plan, _Plan, _plan, _SumPlan
+from portnorm.exact.machine.arrays import Array, Ints
+from portnorm.exact.torch_plans import WIDTH, Plan, SumPlan, gradient_plan, plan_for
 from portnorm.reference import TorchReference
 
 
@@ -74,28 +73,28 @@ def keeps_bits(
 
 def _norm_plan(
     layout: Layout, dtype: str, p: float, dim: Any, eps: float, reference: TorchReference
-) -> _Plan:
+) -> Plan:
     strides = _in_bytes(layout.x, dtype)
-    return _plan(layout.shape, strides, dtype, p, dim, eps, reference.rules, reference.threads)
+    return plan_for(layout.shape, strides, dtype, p, dim, eps, reference.rules, reference.threads)
 
 
-def _sums(layout: Layout, dtype: str, plan: _Plan, reference: TorchReference) -> _SumPlan:
+def _sums(layout: Layout, dtype: str, plan: Plan, reference: TorchReference) -> SumPlan:
     assert layout.g is not None
     strides = _in_bytes(layout.x, dtype), _in_bytes(layout.g, dtype)
-    return _gradient_plan(
+    return gradient_plan(
         layout.shape, *strides, dtype, plan.dims, plan.p, reference.rules, reference.threads
     ).sums
 
 
 def _in_bytes(strides: Ints, dtype: str) -> Ints:
-    return tuple(stride * _WIDTH[dtype] for stride in strides)
+    return tuple(stride * WIDTH[dtype] for stride in strides)
 
 
 def _same(one: Array, other: Array) -> bool:
     return bool(np.array_equal(one, other))
 
 
-def _same_sums(one: _SumPlan, other: _SumPlan) -> bool:
+def _same_sums(one: SumPlan, other: SumPlan) -> bool:
     """Return whether `reduction.sum_columns` adds in the same order."""
     if not _same(one.reduced[:, :1], other.reduced[:, :1]):
         return False
@@ -116,14 +115,14 @@ def _same_sums(one: _SumPlan, other: _SumPlan) -> bool:
     return _same(one.blocks, other.blocks) or (_in_groups(one) and _in_groups(other))
 
 
-def _relation(plan: _SumPlan) -> tuple[bool, bool, bool]:
+def _relation(plan: SumPlan) -> tuple[bool, bool, bool]:
     """Return what of the strides decides on the order."""
     columns = plan.reduced[1:] if len(plan.reduced) > 1 else plan.kept
     stride, column_stride = int(plan.reduced[0, 1]), int(columns[0, 1])
     return stride == 1, column_stride == 1, stride < column_stride
 
 
-def _in_groups(plan: _SumPlan) -> bool:
+def _in_groups(plan: SumPlan) -> bool:
     """Return whether all columns are in groups, of those of each thread none left over."""
     assert plan.blocks is not None
     group = 4 * len(plan.width)

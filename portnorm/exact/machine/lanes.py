@@ -14,17 +14,13 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import (
-    intrinsic,
-    models,
-    overload,
-    register_model,
-)
+from numba.extending import models, register_model
 
-from portnorm.exact.ieee import narrow, narrow_value, widen, widen_value
+from portnorm.exact.machine.compilation import instruction
+from portnorm.exact.machine.ieee import narrow, narrow_value, widen, widen_value
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """The compiled type: `lanes` numbers of the type `dtype`."""
 
     def __init__(self, dtype: Any, lanes: int) -> None:
@@ -34,7 +30,7 @@ class Lanes(types.Type):  # type: ignore[misc]
 
 
 @register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Lanes) -> None:
         element = ir.FloatType() if kind.dtype == types.float32 else ir.DoubleType()
         super().__init__(manager, kind, ir.VectorType(element, kind.lanes))
@@ -72,8 +68,8 @@ def elements(array: Any) -> Any:
 def load_part(array: Any, start: int, count: int, like: Any) -> Any:
     """Return `count` elements of `array`, or as many as there are lanes, as float64; then 0."""
     loaded = np.zeros(len(like))
-    held = array[start : start + min(count, len(like))]
-    loaded[: len(held)] = widen(held)
+    available = array[start : start + min(count, len(like))]
+    loaded[: len(available)] = widen(available)
     return loaded
 
 
@@ -103,19 +99,19 @@ def _accumulator(stored: Any) -> Any:
     return types.float64 if stored == types.float64 else types.float32
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _zero(typing_context: Any, array: Any, width: Any) -> Any:
+@instruction(zero_lanes)
+def _zero(array: Any, width: Any) -> Any:
     kind = Lanes(_accumulator(array.dtype), len(width))
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         return ir.Constant(context.get_value_type(kind), [0.0] * kind.lanes)
 
     return kind(array, width), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _load(typing_context: Any, array: Any, start: Any, like: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(load_lanes)
+def _load(array: Any, start: Any, like: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         data = context.make_array(array)(context, builder, arguments[0]).data
         first = builder.gep(data, [arguments[1]])
         element = context.get_data_type(array.dtype)
@@ -129,20 +125,20 @@ def _load(typing_context: Any, array: Any, start: Any, like: Any) -> Any:
     return like(array, types.intp, like), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _extract(typing_context: Any, lanes: Any, index: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(lane)
+def _extract(lanes: Any, index: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         index = builder.trunc(arguments[1], _I32)
         return builder.extract_element(arguments[0], index)
 
     return lanes.dtype(lanes, types.intp), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _spread(typing_context: Any, value: Any, width: Any) -> Any:
+@instruction(spread)
+def _spread(value: Any, width: Any) -> Any:
     kind = Lanes(types.float64, len(width))
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         return _repeated(builder, arguments[0], kind.lanes)
 
     return kind(types.float64, width), generate
@@ -159,10 +155,10 @@ def _repeated(builder: Any, value: Any, count: int) -> Any:
 def _part(
     context: Any, builder: Any, array: Any, lanes: int, arguments: Any
 ) -> tuple[Any, Any, Any, Any]:
-    """Return pointer, alignment and mask of a part of an array, and the end of intrinsics' names.
+    """Return pointer, alignment and mask of a part of an array, and how LLVM's names for it end.
 
     Args:
-        context, builder: of the intrinsic.
+        context, builder: Numba's.
         array: the type of what `elements` returns.
         lanes: how many there are.
         arguments: what that is, where the part starts, and the number of elements.
@@ -176,17 +172,17 @@ def _part(
     return pointer, _I32(array.dtype.bitwidth // 8), mask, f"{name}.p0{name}"
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _elements(typing_context: Any, array: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(elements)
+def _elements(array: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         return context.make_array(array)(context, builder, arguments[0]).data
 
     return types.CPointer(array.dtype)(array), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _load_part(typing_context: Any, array: Any, start: Any, count: Any, like: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(load_part)
+def _load_part(array: Any, start: Any, count: Any, like: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         pointer, align, mask, name = _part(context, builder, array, like.lanes, arguments)
         kind = ir.VectorType(context.get_data_type(array.dtype), like.lanes)
         instruction = ir.FunctionType(kind, [pointer.type, _I32, mask.type, kind])
@@ -203,9 +199,9 @@ def _load_part(typing_context: Any, array: Any, start: Any, count: Any, like: An
     return like(array, types.intp, types.intp, like), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _store_part(typing_context: Any, array: Any, start: Any, count: Any, lanes: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(store_part)
+def _store_part(array: Any, start: Any, count: Any, lanes: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         pointer, align, mask, name = _part(context, builder, array, lanes.lanes, arguments)
         value = arguments[3]
         if array.dtype != types.float64:
@@ -222,9 +218,9 @@ def _store_part(typing_context: Any, array: Any, start: Any, count: Any, lanes: 
     return types.void(array, types.intp, types.intp, lanes), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _sum(typing_context: Any, lanes: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(sum_of_lanes)
+def _sum(lanes: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         (value,) = arguments
         while value.type.count > 1:
             half = value.type.count // 2
@@ -242,64 +238,24 @@ def _sum(typing_context: Any, lanes: Any) -> Any:
     return lanes.dtype(lanes), generate
 
 
-@overload(zero_lanes, strict=False)  # type: ignore[untyped-decorator]
-def _compile_zero(array: Any, width: Any) -> Callable[..., Any]:
-    return lambda array, width: _zero(array, width)
+@instruction(divide_for)
+def _divide_for(stored: Any, a: Any, b: Any, inverse: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        _, dividend, divisor, reciprocal = arguments
+        if stored.dtype == types.float64:
+            return builder.fdiv(dividend, divisor)
+        return builder.fmul(dividend, reciprocal)
+
+    return a(stored, a, b, inverse), generate
 
 
-@overload(load_lanes, strict=False)  # type: ignore[untyped-decorator]
-def _compile_load(array: Any, start: Any, like: Any) -> Callable[..., Any]:
-    return lambda array, start, like: _load(array, start, like)
+def _compile_operator(operation: Callable[..., Any], name: str) -> None:
+    @instruction(operation)
+    def describe(a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, arguments: Any) -> Any:
+            return getattr(builder, name)(*arguments)
 
-
-@overload(lane, strict=False)  # type: ignore[untyped-decorator]
-def _compile_lane(lanes: Any, index: Any) -> Callable[..., Any]:
-    return lambda lanes, index: _extract(lanes, index)
-
-
-@overload(spread, strict=False)  # type: ignore[untyped-decorator]
-def _compile_spread(value: Any, width: Any) -> Callable[..., Any]:
-    return lambda value, width: _spread(value, width)
-
-
-@overload(elements, strict=False)  # type: ignore[untyped-decorator]
-def _compile_elements(array: Any) -> Callable[..., Any]:
-    return lambda array: _elements(array)
-
-
-@overload(load_part, strict=False)  # type: ignore[untyped-decorator]
-def _compile_load_part(array: Any, start: Any, count: Any, like: Any) -> Callable[..., Any]:
-    return lambda array, start, count, like: _load_part(array, start, count, like)
-
-
-@overload(store_part, strict=False)  # type: ignore[untyped-decorator]
-def _compile_store_part(array: Any, start: Any, count: Any, lanes: Any) -> Callable[..., Any]:
-    return lambda array, start, count, lanes: _store_part(array, start, count, lanes)
-
-
-@overload(divide_for, strict=False)  # type: ignore[untyped-decorator]
-def _compile_divide_for(stored: Any, a: Any, b: Any, inverse: Any) -> Callable[..., Any]:
-    if stored.dtype == types.float64:
-        return lambda stored, a, b, inverse: a / b
-    return lambda stored, a, b, inverse: a * inverse
-
-
-@overload(sum_of_lanes, strict=False)  # type: ignore[untyped-decorator]
-def _compile_sum(lanes: Any) -> Callable[..., Any]:
-    return lambda lanes: _sum(lanes)
-
-
-def _compile_operator(operation: Callable[..., Any], instruction: str) -> None:
-    @intrinsic  # type: ignore[untyped-decorator]
-    def compute(typing_context: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return getattr(builder, instruction)(*arguments)
-
-        return a(a, b), generate
-
-    @overload(operation, strict=False)  # type: ignore[untyped-decorator]
-    def compile_for_lanes(a: Any, b: Any) -> Callable[..., Any] | None:
-        return (lambda a, b: compute(a, b)) if isinstance(a, Lanes) else None
+        return (a(a, b), generate) if isinstance(a, Lanes) else None
 
 
 _compile_operator(operator.add, "fadd")

@@ -14,16 +14,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from portnorm.exact import parallel
-from portnorm.exact.arrays import Array, memory
-from portnorm.exact.compilation import inlined, kernel, spliced
-from portnorm.exact.ieee import (
+from portnorm.exact.machine import threads
+from portnorm.exact.machine.arrays import Array, memory
+from portnorm.exact.machine.compilation import kernel, part
+from portnorm.exact.machine.ieee import (
     after_entering,
     enter_default_environment,
     leave_default_environment,
 )
-from portnorm.exact.lanes import divide_for, elements, load_part, spread, store_part, sum_of_lanes
-from portnorm.exact.parallel import take, take_next
+from portnorm.exact.machine.lanes import (
+    divide_for,
+    elements,
+    load_part,
+    spread,
+    store_part,
+    sum_of_lanes,
+)
+from portnorm.exact.machine.threads import take, take_next
 
 
 class Definition(NamedTuple):
@@ -102,7 +109,7 @@ SMALLEST_FLOOR = 2.0**-400
 """A floor that no vector whose sum of squares is below `SMALLEST_TOTAL` can reach."""
 
 
-@spliced
+@part
 def squares(x: Any, factor: Any, run: Any) -> Any:
     """Return sums of squares of what is scaled, in lanes."""
     at, steps, stride, left, fewer = run
@@ -115,7 +122,7 @@ def squares(x: Any, factor: Any, run: Any) -> Any:
     return total
 
 
-@spliced
+@part
 def products(x: Any, dy: Any, factor: Any, norm: Any, run: Any) -> Any:
     """Return sums of z * dy, in lanes."""
     at, steps, stride, left, fewer = run
@@ -128,7 +135,7 @@ def products(x: Any, dy: Any, factor: Any, norm: Any, run: Any) -> Any:
     return total
 
 
-@spliced
+@part
 def write_quotients(y: Any, x: Any, factor: Any, divisor: Any, run: Any) -> None:
     """Write y."""
     at, steps, stride, left, fewer = run
@@ -140,7 +147,7 @@ def write_quotients(y: Any, x: Any, factor: Any, divisor: Any, run: Any) -> None
         left -= fewer
 
 
-@spliced
+@part
 def write_gradient(
     dx: Any, x: Any, dy: Any, factor: Any, divisor: Any, norm: Any, along: Any, run: Any
 ) -> None:
@@ -154,7 +161,7 @@ def write_gradient(
         left -= fewer
 
 
-@spliced
+@part
 def add_block(high: Any, low: Any, block: Any) -> Any:
     """Return sums with one more term, and what has been lost in rounding them."""
     total = high + block
@@ -162,13 +169,13 @@ def add_block(high: Any, low: Any, block: Any) -> Any:
     return total, low + ((high - (total - added)) + (block - added))
 
 
-@inlined
+@part
 def settled(high: float, low: float) -> float:
     """Return a sum with what was lost; that is no number where the sum is not finite."""
     return high + low if low == low else high
 
 
-@inlined
+@part
 def factor_for(total: float, bound: Any) -> float:
     """Return a factor with which squares of a vector neither over- nor underflow."""
     if total > LARGEST_TOTAL:
@@ -176,7 +183,7 @@ def factor_for(total: float, bound: Any) -> float:
     return UP if not total >= SMALLEST_TOTAL and bound[0] < SMALLEST_FLOOR else 1.0
 
 
-@inlined
+@part
 def divisor_for(total: float, factor: float, bound: Any) -> Any:
     """Return divisor and norm."""
     floor, floor_takes_ties = bound
@@ -188,14 +195,14 @@ def divisor_for(total: float, factor: float, bound: Any) -> Any:
 # --- one vector, if inner is 1 --------------------------------------------------------------------
 
 
-@spliced
+@part
 def run_of_row(at: int, size: int, first: int, most: int) -> Any:
     """Return the run of a vector from its element `first` on."""
     left = size - first
     return at + first, (min(left, most) + LANES - 1) // LANES, LANES, left, LANES
 
 
-@spliced
+@part
 def squares_of_row(x: Any, at: int, size: int, factor: float) -> Any:
     """Return the sum of squares of a scaled vector."""
     factors, high, low = spread(factor, WIDTH), spread(0.0, WIDTH), spread(0.0, WIDTH)
@@ -205,7 +212,7 @@ def squares_of_row(x: Any, at: int, size: int, factor: float) -> Any:
     return settled(sum_of_lanes(high), sum_of_lanes(low))
 
 
-@spliced
+@part
 def scale_row(x: Any, at: int, size: int, bound: Any) -> Any:
     """Return factor, divisor and norm."""
     total = squares_of_row(x, at, size, 1.0)
@@ -216,7 +223,7 @@ def scale_row(x: Any, at: int, size: int, bound: Any) -> Any:
     return factor, divisor, norm
 
 
-@spliced
+@part
 def divide_short_row(y: Any, x: Any, at: int, size: int, bound: Any) -> bool:
     """Write y of a vector that lanes hold, unless it needs a factor; return whether it is done."""
     whole = load_part(x, at, size, spread(0.0, WIDTH))
@@ -229,7 +236,7 @@ def divide_short_row(y: Any, x: Any, at: int, size: int, bound: Any) -> bool:
     return True
 
 
-@spliced
+@part
 def divide_row(y: Any, x: Any, at: int, size: int, bound: Any) -> None:
     """Write y of one vector."""
     if size <= LANES and divide_short_row(y, x, at, size, bound):
@@ -239,7 +246,7 @@ def divide_row(y: Any, x: Any, at: int, size: int, bound: Any) -> None:
     write_quotients(y, x, spread(factor, WIDTH), spread(divisor, WIDTH), run)
 
 
-@spliced
+@part
 def differentiate_row(dx: Any, x: Any, dy: Any, at: int, size: int, bound: Any) -> None:
     """Write dx of one vector."""
     scales = scale_row(x, at, size, bound)
@@ -257,19 +264,19 @@ def differentiate_row(dx: Any, x: Any, dy: Any, at: int, size: int, bound: Any) 
 
 
 # --- neighbours, if inner is more -----------------------------------------------------------------
-# `held` has a column for each of them, and five rows:
+# `results` has a column for each of them, and five rows:
 
 FACTOR, DIVISOR, NORM, SUM, LOST = range(0, 5 * COLUMNS, COLUMNS)
 
 
-@spliced
-def fill(held: Any, row: int, columns: int, value: float) -> None:
-    """Set the lanes of a row of `held`."""
+@part
+def fill(results: Any, row: int, columns: int, value: float) -> None:
+    """Set the lanes of a row of `results`."""
     for column in range(0, columns, LANES):
-        store_part(held, row + column, LANES, spread(value, WIDTH))
+        store_part(results, row + column, LANES, spread(value, WIDTH))
 
 
-@spliced
+@part
 def tile_of_columns(index: int, size: int, inner: int) -> Any:
     """Return where a tile starts, size and inner, and how many neighbours it has."""
     blocks = (inner + COLUMNS - 1) // COLUMNS
@@ -277,94 +284,94 @@ def tile_of_columns(index: int, size: int, inner: int) -> Any:
     return index // blocks * size * inner + column, size, inner, min(COLUMNS, inner - column)
 
 
-@spliced
+@part
 def run_of_columns(tile: Any, first: int, column: int) -> Any:
     """Return the run of a block of rows, from row `first` and from `column` on."""
     at, size, inner, columns = tile
     return at + first * inner + column, min(BLOCK, size - first), inner, columns - column, 0
 
 
-@spliced
-def lanes_of(held: Any, row: int, column: int) -> Any:
-    """Return lanes of a row of `held`."""
-    return load_part(held, row + column, LANES, spread(0.0, WIDTH))
+@part
+def lanes_of(results: Any, row: int, column: int) -> Any:
+    """Return lanes of a row of `results`."""
+    return load_part(results, row + column, LANES, spread(0.0, WIDTH))
 
 
-@spliced
-def hold_block(held: Any, column: int, block: Any) -> None:
-    """Add the sums of a block to those that are held."""
-    high, low = add_block(lanes_of(held, SUM, column), lanes_of(held, LOST, column), block)
-    store_part(held, SUM + column, LANES, high)
-    store_part(held, LOST + column, LANES, low)
+@part
+def add_to_results(results: Any, column: int, block: Any) -> None:
+    """Add the sums of a block to those so far."""
+    high, low = add_block(lanes_of(results, SUM, column), lanes_of(results, LOST, column), block)
+    store_part(results, SUM + column, LANES, high)
+    store_part(results, LOST + column, LANES, low)
 
 
-@spliced
-def sum_squares(held: Any, x: Any, tile: Any) -> None:
+@part
+def sum_squares(results: Any, x: Any, tile: Any) -> None:
     """Fill in the sums of squares of the scaled vectors."""
     _, size, _, columns = tile
-    fill(held, SUM, columns, 0.0)
-    fill(held, LOST, columns, 0.0)
+    fill(results, SUM, columns, 0.0)
+    fill(results, LOST, columns, 0.0)
     for first in range(0, size, BLOCK):
         for column in range(0, columns, LANES):
             run = run_of_columns(tile, first, column)
-            hold_block(held, column, squares(x, lanes_of(held, FACTOR, column), run))
+            add_to_results(results, column, squares(x, lanes_of(results, FACTOR, column), run))
     for column in range(columns):
-        held[SUM + column] = settled(held[SUM + column], held[LOST + column])
+        results[SUM + column] = settled(results[SUM + column], results[LOST + column])
 
 
-@spliced
-def sum_products(held: Any, x: Any, dy: Any, tile: Any) -> None:
+@part
+def sum_products(results: Any, x: Any, dy: Any, tile: Any) -> None:
     """Fill in <z, dy>, which is 0 where the divisor is the floor."""
     _, size, _, columns = tile
-    fill(held, SUM, columns, 0.0)
-    fill(held, LOST, columns, 0.0)
+    fill(results, SUM, columns, 0.0)
+    fill(results, LOST, columns, 0.0)
     for first in range(0, size, BLOCK):
         for column in range(0, columns, LANES):
-            factor, norm = lanes_of(held, FACTOR, column), lanes_of(held, NORM, column)
+            factor, norm = lanes_of(results, FACTOR, column), lanes_of(results, NORM, column)
             run = run_of_columns(tile, first, column)
-            hold_block(held, column, products(x, dy, factor, norm, run))
+            add_to_results(results, column, products(x, dy, factor, norm, run))
     for column in range(columns):
-        total = settled(held[SUM + column], held[LOST + column])
-        held[SUM + column] = total if held[NORM + column] == held[DIVISOR + column] else 0
+        total = settled(results[SUM + column], results[LOST + column])
+        results[SUM + column] = total if results[NORM + column] == results[DIVISOR + column] else 0
 
 
-@spliced
-def scale_columns(held: Any, x: Any, tile: Any, bound: Any) -> None:
+@part
+def scale_columns(results: Any, x: Any, tile: Any, bound: Any) -> None:
     """Fill in factors, divisors and norms."""
     columns = tile[3]
-    fill(held, FACTOR, columns, 1.0)
-    sum_squares(held, x, tile)
+    fill(results, FACTOR, columns, 1.0)
+    sum_squares(results, x, tile)
     scaled = False
     for column in range(columns):
-        factor = factor_for(held[SUM + column], bound)
-        held[FACTOR + column] = factor
+        factor = factor_for(results[SUM + column], bound)
+        results[FACTOR + column] = factor
         scaled |= factor != 1
     if scaled:
-        sum_squares(held, x, tile)
+        sum_squares(results, x, tile)
     for column in range(columns):
-        total, factor = held[SUM + column], held[FACTOR + column]
-        held[DIVISOR + column], held[NORM + column] = divisor_for(total, factor, bound)
+        total, factor = results[SUM + column], results[FACTOR + column]
+        results[DIVISOR + column], results[NORM + column] = divisor_for(total, factor, bound)
 
 
-@spliced
-def divide_columns(held: Any, y: Any, x: Any, tile: Any, bound: Any) -> None:
+@part
+def divide_columns(results: Any, y: Any, x: Any, tile: Any, bound: Any) -> None:
     """Write y of neighbours."""
-    scale_columns(held, x, tile, bound)
+    scale_columns(results, x, tile, bound)
     for first in range(0, tile[1], BLOCK):
         for column in range(0, tile[3], LANES):
-            factor, divisor = lanes_of(held, FACTOR, column), lanes_of(held, DIVISOR, column)
+            factor, divisor = lanes_of(results, FACTOR, column), lanes_of(results, DIVISOR, column)
             write_quotients(y, x, factor, divisor, run_of_columns(tile, first, column))
 
 
-@spliced
-def differentiate_columns(held: Any, dx: Any, x: Any, dy: Any, tile: Any, bound: Any) -> None:
+@part
+def differentiate_columns(results: Any, dx: Any, x: Any, dy: Any, tile: Any, bound: Any) -> None:
     """Write dx of neighbours."""
-    scale_columns(held, x, tile, bound)
-    sum_products(held, x, dy, tile)
+    scale_columns(results, x, tile, bound)
+    sum_products(results, x, dy, tile)
     for first in range(0, tile[1], BLOCK):
         for column in range(0, tile[3], LANES):
-            factor, divisor = lanes_of(held, FACTOR, column), lanes_of(held, DIVISOR, column)
-            norm, along = lanes_of(held, NORM, column), lanes_of(held, SUM, column)
+            factor, divisor = lanes_of(results, FACTOR, column), lanes_of(results, DIVISOR, column)
+            norm, along = lanes_of(results, NORM, column), lanes_of(results, SUM, column)
             run = run_of_columns(tile, first, column)
             write_gradient(dx, x, dy, factor, divisor, norm, along, run)
 
@@ -388,17 +395,18 @@ def fill_quotients(
     """Write y for units of tiles."""
     previous = enter_default_environment()
     bound = after_entering(floor), floor_takes_ties
-    y, x, room = elements(y), elements(x), np.empty(5 * COLUMNS)
-    held = elements(room)
+    y, x, buffer = elements(y), elements(x), np.empty(5 * COLUMNS)
+    results = elements(buffer)
     unit = take(queue)
     while unit >= 0:
         for index in range(unit * unit_tiles, min((unit + 1) * unit_tiles, tiles)):
             if inner == 1:
                 divide_row(y, x, index * size, size, bound)
             else:
-                divide_columns(held, y, x, tile_of_columns(index, size, inner), bound)
+                divide_columns(results, y, x, tile_of_columns(index, size, inner), bound)
         unit = take_next(queue)
-    room[0] = 0  # it has to live until here
+    # `results` is a bare pointer into `buffer`; this store keeps Numba from freeing it earlier.
+    buffer[0] = 0
     leave_default_environment(previous)
 
 
@@ -418,8 +426,8 @@ def fill_gradient(
     """Write dx for units of tiles."""
     previous = enter_default_environment()
     bound = after_entering(floor), floor_takes_ties
-    dx, x, dy, room = elements(dx), elements(x), elements(dy), np.empty(5 * COLUMNS)
-    held = elements(room)
+    dx, x, dy, buffer = elements(dx), elements(x), elements(dy), np.empty(5 * COLUMNS)
+    results = elements(buffer)
     unit = take(queue)
     while unit >= 0:
         for index in range(unit * unit_tiles, min((unit + 1) * unit_tiles, tiles)):
@@ -427,9 +435,10 @@ def fill_gradient(
                 differentiate_row(dx, x, dy, index * size, size, bound)
             else:
                 tile = tile_of_columns(index, size, inner)
-                differentiate_columns(held, dx, x, dy, tile, bound)
+                differentiate_columns(results, dx, x, dy, tile, bound)
         unit = take_next(queue)
-    room[0] = 0  # it has to live until here
+    # `results` is a bare pointer into `buffer`; this store keeps Numba from freeing it earlier.
+    buffer[0] = 0
     leave_default_environment(previous)
 
 
@@ -447,7 +456,7 @@ def _run(kernel: Any, definition: Definition, *arrays: Array) -> Array:
     arrays = tuple(np.asarray(array, order="C") for array in arrays)
     result = np.empty_like(arrays[0])
     size, inner, tiles, unit_tiles = _layout(result.shape, dims if together else last)
-    parallel.run(
+    threads.run(
         kernel,
         -(-tiles // unit_tiles),
         result.size,

@@ -6,12 +6,12 @@ goes out as its bits in uint16 and is handed over as int16; see `ieee`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from portnorm.exact.iteration import Ints, extent
-
+Ints = tuple[int, ...]
 Array = np.ndarray[Any, Any]
 
 NAMES = {"e": "float16", "f": "float32", "d": "float64", "H": "bfloat16"}
@@ -53,6 +53,13 @@ def element_strides(strides: Ints, itemsize: int) -> Ints:
     if any(stride % itemsize or stride < 0 for stride in strides):
         raise ValueError(f"expected strides that are non-negative multiples of {itemsize} bytes")
     return tuple(stride // itemsize for stride in strides)
+
+
+def extent(shape: Sequence[int], strides: Sequence[int]) -> int:
+    """Return how many elements lie between the first and the last one of an array, inclusive."""
+    if 0 in shape:
+        return 0
+    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
 
 
 def memory(array: Array) -> Array:

@@ -19,9 +19,9 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
-from portnorm.exact.compilation import kernel
+from portnorm.exact.machine.compilation import instruction, kernel
 
 SMALLEST_WORK = 1 << 20
 """Elements below which another thread costs more than it saves."""
@@ -73,9 +73,9 @@ def _add(queue: Any, index: int, added: int) -> Any:
     return previous
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _atomic_add(typing_context: Any, queue: Any, index: Any, added: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(_add)
+def _atomic_add(queue: Any, index: Any, added: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         data = context.make_array(queue)(context, builder, arguments[0]).data
         entry = builder.gep(data, [arguments[1]])
         return builder.atomic_rmw("add", entry, arguments[2], "seq_cst")
@@ -83,17 +83,12 @@ def _atomic_add(typing_context: Any, queue: Any, index: Any, added: Any) -> Any:
     return types.int64(queue, types.int64, types.int64), generate
 
 
-@overload(_add, strict=False)  # type: ignore[untyped-decorator]
-def _compile_add(queue: Any, index: Any, added: Any) -> Callable[..., Any]:
-    return lambda queue, index, added: _atomic_add(queue, index, added)
-
-
-@overload(take, strict=False)  # type: ignore[untyped-decorator]
+@overload(take, strict=False)
 def _compile_take(queue: Any) -> Callable[..., Any]:
     return take
 
 
-@overload(take_next, strict=False)  # type: ignore[untyped-decorator]
+@overload(take_next, strict=False)
 def _compile_take_next(queue: Any) -> Callable[..., Any]:
     return take_next
 

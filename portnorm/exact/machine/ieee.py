@@ -3,7 +3,7 @@
 Half types are held as integers, for Numba's CPU target has no arithmetic for them: `uint16` holds
 the bits of a float16, `int16` those of a bfloat16. `widen` and `narrow` tell them apart by that.
 Each operation exists twice, and the tests hold the two to each other: as the plain Python below,
-which says what it computes, and as the instruction of the processor that compiled code uses.
+which says what it computes, and as the instructions that compiled code runs in its place.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import overload
+
+from portnorm.exact.machine.compilation import instruction
 
 HALF, BFLOAT16 = np.uint16, np.int16
 """What the arrays of a kernel hold for float16 and for bfloat16."""
@@ -59,25 +61,20 @@ def round_fraction(value: Fraction, kind: type[Any]) -> Any:
         return kind(result if value > 0 else -result)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(fused_multiply_add)
+def _fma(a: Any, b: Any, c: Any) -> Any:
+    if a not in (types.float32, types.float64) and not hasattr(a, "lanes"):
+        return None
+
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         kind = arguments[0].type
         many = isinstance(kind, ir.VectorType)
         bits = 32 if (kind.element if many else kind) == ir.FloatType() else 64
         name = f"llvm.fma.v{kind.count}f{bits}" if many else f"llvm.fma.f{bits}"
-        instruction = ir.FunctionType(kind, [kind] * 3)
-        function = cgutils.get_or_insert_function(builder.module, instruction, name)
-        return builder.call(function, arguments)
+        fma = ir.FunctionType(kind, [kind] * 3)
+        return builder.call(cgutils.get_or_insert_function(builder.module, fma, name), arguments)
 
     return a(a, a, a), generate
-
-
-@overload(fused_multiply_add, strict=False)  # type: ignore[untyped-decorator]
-def _compile_fma(a: Any, b: Any, c: Any) -> Callable[..., Any] | None:
-    if a == b == c and a not in (types.float32, types.float64) and not hasattr(a, "lanes"):
-        return None
-    return lambda a, b, c: _fma(a, b, c)
 
 
 # --- half types ----------------------------------------------------------------------------------
@@ -130,19 +127,14 @@ def widen_value(builder: Any, value: Any, kind: Any) -> Any:
     return builder.bitcast(builder.shl(bits, shift), lanes(ir.FloatType()))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _widen(typing_context: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return widen_value(builder, arguments[0], value)
+@instruction(widen)
+def _widen(value: Any) -> Any:
+    half = value in (types.uint16, types.int16)
 
-    return types.float32(value), generate
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        return widen_value(builder, arguments[0], value) if half else arguments[0]
 
-
-@overload(widen, strict=False)  # type: ignore[untyped-decorator]
-def _compile_widen(value: Any) -> Callable[..., Any]:
-    if value in (types.uint16, types.int16):
-        return lambda value: _widen(value)
-    return lambda value: value
+    return (types.float32 if half else value)(value), generate
 
 
 def narrow_value(builder: Any, value: Any) -> Any:
@@ -154,41 +146,39 @@ def narrow_value(builder: Any, value: Any) -> Any:
     return builder.bitcast(builder.fptrunc(value, half), bits)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _narrow_to_half(typing_context: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return narrow_value(builder, arguments[0])
-
-    return types.uint16(types.float32), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _narrow_to_bfloat16(typing_context: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(arguments[0], _I32)
-        upper = builder.lshr(bits, ir.Constant(_I32, 16))
-        odd = builder.and_(upper, ir.Constant(_I32, 1))
-        tie = builder.add(odd, ir.Constant(_I32, 0x7FFF))
-        half = builder.lshr(builder.add(bits, tie), ir.Constant(_I32, 16))
-        nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
-        half = builder.select(nan, ir.Constant(_I32, 0x7FC0), half)
-        return builder.trunc(half, _I16)
-
-    return types.int16(types.float32), generate
+def _bfloat16_value(builder: Any, value: Any) -> Any:
+    """Generate the instructions that turn a float into the i16 of a bfloat16."""
+    bits = builder.bitcast(value, _I32)
+    upper = builder.lshr(bits, ir.Constant(_I32, 16))
+    odd = builder.and_(upper, ir.Constant(_I32, 1))
+    tie = builder.add(odd, ir.Constant(_I32, 0x7FFF))
+    half = builder.lshr(builder.add(bits, tie), ir.Constant(_I32, 16))
+    nan = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(nan, ir.Constant(_I32, 0x7FC0), half), _I16)
 
 
-@overload(narrow, strict=False)  # type: ignore[untyped-decorator]
-def _compile_narrow(value: Any, stored: Any) -> Callable[..., Any]:
-    if stored.dtype == types.uint16:
-        return lambda value, stored: _narrow_to_half(value)
-    if stored.dtype == types.int16:
-        return lambda value, stored: _narrow_to_bfloat16(value)
-    return lambda value, stored: value
+@instruction(narrow)
+def _narrow(value: Any, stored: Any) -> Any:
+    half = stored.dtype in (types.uint16, types.int16)
+
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        if stored.dtype == types.uint16:
+            return narrow_value(builder, arguments[0])
+        return _bfloat16_value(builder, arguments[0]) if half else arguments[0]
+
+    return (stored.dtype(types.float32, stored) if half else value(value, stored)), generate
 
 
-@overload(rounded, strict=False, inline="always")  # type: ignore[untyped-decorator]
-def _compile_rounded(value: Any, stored: Any) -> Callable[..., Any]:
-    return lambda value, stored: widen(narrow(value, stored))
+@instruction(rounded)
+def _rounded(value: Any, stored: Any) -> Any:
+    half = stored.dtype in (types.uint16, types.int16)
+    narrowed, narrow_one = _narrow(value, stored)
+
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        stored_value = narrow_one(context, builder, arguments)
+        return widen_value(builder, stored_value, stored.dtype) if half else stored_value
+
+    return (types.float32 if half else value)(*narrowed.args), generate
 
 
 def flushed(value: Any, stored: Any) -> Any:
@@ -197,7 +187,7 @@ def flushed(value: Any, stored: Any) -> Any:
     return value * np.float32(0) if abs(value) < smallest else value
 
 
-@overload(flushed, strict=False)  # type: ignore[untyped-decorator]
+@overload(flushed, strict=False)
 def _compile_flushed(value: Any, stored: Any) -> Callable[..., Any]:
     smallest = 2.0**-1022 if stored.dtype == types.float64 else 2.0**-126
     return lambda value, stored: value * np.float32(0) if abs(value) < smallest else value
@@ -208,7 +198,7 @@ def accumulators(stored: Any, rows: int, columns: int) -> Any:
     return np.empty((rows, columns), widen(stored[:1]).dtype)
 
 
-@overload(accumulators, strict=False)  # type: ignore[untyped-decorator]
+@overload(accumulators, strict=False)
 def _compile_accumulators(stored: Any, rows: Any, columns: Any) -> Callable[..., Any]:
     kind = np.float64 if stored.dtype == types.float64 else np.float32
     return lambda stored, rows, columns: np.empty((rows, columns), kind)
@@ -275,9 +265,9 @@ def _call_on_slot(builder: Any, name: str, slot: Any) -> None:
     builder.call(function, [builder.bitcast(slot, byte)])
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _enter(typing_context: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(enter_default_environment)
+def _enter() -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         previous = _read_control(builder)
         _write_control(builder, ir.Constant(_WORD, _DEFAULT_ENVIRONMENT))
         return builder.zext(previous, ir.IntType(64)) if _X86 else previous
@@ -285,9 +275,9 @@ def _enter(typing_context: Any) -> Any:
     return types.int64(), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _leave(typing_context: Any, previous: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(leave_default_environment)
+def _leave(previous: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         word = builder.trunc(arguments[0], _WORD) if _X86 else arguments[0]
         # What the work stored must have been computed before.
         barrier = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", True)
@@ -298,9 +288,9 @@ def _leave(typing_context: Any, previous: Any) -> Any:
     return types.void(types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _after_entering(typing_context: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@instruction(after_entering)
+def _after_entering(value: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
         if not (_X86 or _ARM):
             return arguments[0]
         kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
@@ -308,18 +298,3 @@ def _after_entering(typing_context: Any, value: Any) -> Any:
         return builder.call(ir.InlineAsm(kind, "", f"{register},~{{memory}}", True), arguments)
 
     return types.float64(types.float64), generate
-
-
-@overload(after_entering, strict=False)  # type: ignore[untyped-decorator]
-def _compile_after_entering(value: Any) -> Callable[..., Any]:
-    return lambda value: _after_entering(value)
-
-
-@overload(enter_default_environment, strict=False)  # type: ignore[untyped-decorator]
-def _compile_enter() -> Callable[..., Any]:
-    return lambda: _enter()
-
-
-@overload(leave_default_environment, strict=False)  # type: ignore[untyped-decorator]
-def _compile_leave(previous: Any) -> Callable[..., Any]:
-    return lambda previous: _leave(previous)

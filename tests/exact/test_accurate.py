@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portnorm.exact import definition as kernels
-from portnorm.exact.definition import Definition, divide, divide_vjp
+from portnorm.exact import accurate as kernels
+from portnorm.exact.accurate import Definition, divide, divide_vjp
 from tests.exact.random_cases import random_values
 from tests.exact.same_encoding import Array, check_bits
 
@@ -199,7 +199,7 @@ def test_threads_share_the_work_out(
     x, dy = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
     definition = Definition(dims, 1e-12, False)
     shared = divide(x, definition), divide_vjp(x, dy, definition)
-    monkeypatch.setattr(kernels.parallel, "SMALLEST_WORK", x.size + 1)
+    monkeypatch.setattr(kernels.threads, "SMALLEST_WORK", x.size + 1)
     check_bits(divide(x, definition), shared[0])
     check_bits(divide_vjp(x, dy, definition), shared[1])
 

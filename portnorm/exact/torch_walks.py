@@ -7,13 +7,12 @@ which, and so the bits; `reduction` has the sums themselves. Source: arithmetic 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-Ints = tuple[int, ...]
+from portnorm.exact.machine.arrays import Ints
 
 
 class Walk(NamedTuple):
@@ -184,15 +183,3 @@ def _merge(
         sizes.append(shape[d])
         merged.append(here)
     return tuple(sizes), tuple(zip(*merged, strict=True)) or ((),) * len(every)
-
-
-def extent(shape: Sequence[int], strides: Sequence[int]) -> int:
-    """Return how many elements lie between the first and the last one of an array, inclusive."""
-    if 0 in shape:
-        return 0
-    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-
-
-def is_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
-    """Return whether an array without overlaps fills its memory."""
-    return extent(shape, strides) == math.prod(shape)

@@ -1,0 +1,402 @@
+"""Plans of `torch_cpu`: what depends on layout, arguments and reference, and not on the values.
+
+Arguments are checked and turned into a plan once for each layout. The plan says in which order
+elements are visited and what the rules of the build make of them.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from portnorm import semantics
+from portnorm.errors import StrictParityError
+from portnorm.exact.machine.arrays import Array, Ints, element_strides
+from portnorm.exact.reduction import (
+    FUSED_SQUARES,
+    LARGEST,
+    MAGNITUDES,
+    NONZERO,
+    POWERS,
+    SMALLEST,
+    SQUARES,
+)
+from portnorm.exact.torch_kernels import SUM_BLOCK, NormRule
+from portnorm.exact.torch_walks import (
+    Walk,
+    broadcast_strides,
+    contiguous_strides,
+    elementwise_strides,
+    elementwise_walk,
+    keepdim_shape,
+    reduction_strides,
+    reduction_walk,
+)
+from portnorm.reference import TorchRules
+
+WIDTH = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+"""Bytes of an element."""
+
+_GRAIN = 32768
+"""Elements from which torch shares a sum out among its threads."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What depends on layout, arguments and reference, and not on the values.
+
+    Attributes:
+        dims: the dims that are summed over.
+        eps: rounded to the dtype.
+        p: the order.
+        rule: of the norm.
+        reduced, kept, elements: tables of the dims that are summed, that are kept, and of all.
+            Operands: x, the norms, y.
+        block: columns in a unit of work.
+        units: how many there are.
+        norms: how many vectors there are.
+        y_strides: the layout of the result, None for a C-contiguous one.
+        copy_strides: where it differs, the layout that torch gives the result.
+    """
+
+    dims: Ints
+    eps: float
+    p: float
+    rule: NormRule
+    reduced: Array
+    kept: Array
+    elements: Array
+    block: int
+    units: int
+    norms: int
+    y_strides: Ints | None
+    copy_strides: Ints | None
+
+
+KINDS = {
+    0.0: NONZERO,
+    1.0: MAGNITUDES,
+    2.0: SQUARES,
+    math.inf: LARGEST,
+    -math.inf: SMALLEST,
+}
+_CACHE_BYTES = 32768
+"""What a block of columns may take in the cache that is next to a core."""
+
+
+@functools.lru_cache(maxsize=1024)
+def plan_for(
+    shape: Ints,
+    byte_strides: Ints,
+    dtype: str,
+    p: Any,
+    dim: Any,
+    eps: Any,
+    rules: TorchRules,
+    threads: int,
+) -> Plan:
+    """Check the arguments of a forward, and plan it.
+
+    Args:
+        shape, byte_strides, dtype: of the array.
+        p, dim, eps: as for `torch_cpu.normalize`.
+        rules, threads: of the build of torch.
+    """
+    strides = element_strides(byte_strides, WIDTH[dtype])
+    arguments = check_arguments(shape, dtype, p, dim, eps, rules)
+    dims = arguments.dims
+    norm_strides = broadcast_strides(shape, keepdim_shape(shape, dims))
+    y_strides = elementwise_strides(shape, (strides, norm_strides))
+    copy_strides = None
+    walk = reduction_walk(shape, strides, dims, (y_strides,))
+    if walk is None:
+        copy_strides, y_strides = y_strides, reduction_strides(shape, strides, dims)
+        walk = reduction_walk(shape, strides, dims, (y_strides,))
+        assert walk is not None
+    kept = walk.table(walk.reduced, len(walk.sizes))
+    rule = _norm_rule(walk, shape, dtype, arguments, dim, rules, threads)
+    block = _block(walk, dtype)
+    runs, columns = math.prod(kept[1:, 0].tolist()), int(kept[0, 0])
+    return Plan(
+        dims=dims,
+        eps=arguments.eps,
+        p=arguments.p,
+        rule=rule,
+        reduced=walk.table(0, walk.reduced),
+        kept=kept,
+        elements=elementwise_walk(shape, (strides, norm_strides, y_strides)).table(0, len(shape)),
+        block=block,
+        units=runs * -(-columns // block),
+        norms=runs * columns,
+        y_strides=None if y_strides == contiguous_strides(shape) else y_strides,
+        copy_strides=copy_strides,
+    )
+
+
+def check_arguments(
+    shape: Ints, dtype: str, p: Any, dim: Any, eps: Any, rules: TorchRules
+) -> semantics.NormalizeArguments:
+    """Check the arguments as this build does."""
+    if dtype == "float16" and not rules.float16:
+        semantics.normalize_arguments(shape, dtype, p, dim, 0.0)
+        raise RuntimeError("\"clamp_min_scalar_cpu\" not implemented for 'Half'")
+    namespace = rules.half_name.partition("::")[0]
+    return semantics.normalize_arguments(shape, dtype, p, dim, eps, namespace)
+
+
+def _norm_rule(
+    walk: Walk,
+    shape: Ints,
+    dtype: str,
+    arguments: semantics.NormalizeArguments,
+    dim: Any,
+    rules: TorchRules,
+    threads: int,
+) -> NormRule:
+    p = arguments.p
+    size = math.prod(walk.sizes[: walk.reduced])
+    kind = KINDS.get(p, POWERS)
+    if is_single_element(shape, arguments.dims, dim) and not rules.single_element_squared:
+        kind = NONZERO if p == 0 else MAGNITUDES
+    in_steps = dtype == "bfloat16" and rules.bfloat16_sum_in_bfloat16
+    if kind == POWERS:
+        _check_power(p, in_steps)
+    lanes = rules.lanes // 2 if dtype == "float64" else rules.lanes
+    fast = kind == SQUARES and dtype != "float16" and walk.reduced == 1 and walk.strides[0][0] == 1
+    if kind == SQUARES and not fast and rules.slow_fused and not in_steps:
+        kind = FUSED_SQUARES
+    step = (2 * lanes if dtype == "bfloat16" else lanes) if fast else 0
+    tail = size % step if fast else 0
+    plain = {"plain": tail, "mod4": tail - tail % 4, "fused": 0}
+    return NormRule(
+        kind=kind,
+        p=p,
+        in_steps=in_steps,
+        width=(0,) * lanes,
+        step=step,
+        lanes_fused=rules.lanes_fused,
+        plain_tail=plain[rules.tail[dtype]] if fast else 0,
+        chunk=0 if fast or kind in (LARGEST, SMALLEST) else _chunk(walk, threads),
+    )
+
+
+def is_single_element(shape: Ints, dims: Ints, dim: Any) -> bool:
+    """Return whether each norm is that of one element; a 0-d tensor tells dim=0 from None."""
+    if not shape:
+        return dim is None or (isinstance(dim, (tuple, list)) and not dim)
+    return all(shape[d] == 1 for d in dims)
+
+
+def _chunk(walk: Walk, threads: int) -> int:
+    """Return how many elements each thread of torch sums where there is one sum, otherwise 0."""
+    elements = math.prod(walk.sizes)
+    one_sum = math.prod(walk.sizes[walk.reduced :]) == 1
+    if threads == 1 or elements < _GRAIN or not one_sum:
+        return 0
+    return -(-elements // min(threads, -(-elements // _GRAIN)))
+
+
+def _check_power(p: float, in_steps: bool) -> None:
+    reason = ""
+    if in_steps:
+        reason = "of bfloat16 in this version of torch, which rounds in ways that are not known"
+    elif platform.libc_ver()[0] != "glibc":
+        reason = "on this system, for torch takes powers with the C library, and it is not glibc"
+    if reason:
+        raise StrictParityError(
+            f"parity='strict' cannot promise the bits at p={p:g} {reason}: only those at p = 0, "
+            "1, 2, inf and -inf. Use parity='semantic' for this p."
+        )
+
+
+ROW = 1024
+"""Elements that elementwise kernels take at once where they copy them to buffers."""
+LONG_ROW = 16384
+"""And where they do not."""
+
+
+def units_of(table: Array, row: int) -> int:
+    """Return how many units of work a table comes to."""
+    return int(math.prod(table[1:, 0].tolist())) * -(-int(table[0, 0]) // row)
+
+
+def _block(walk: Walk, dtype: str) -> int:
+    """Return how many columns to take at once, so that they stay in the cache."""
+    kept = walk.sizes[walk.reduced :]
+    columns = max(1, kept[0]) if kept else 1
+    width = WIDTH[dtype]
+    if kept and walk.strides[0][walk.reduced] == 1:
+        return min(columns, _CACHE_BYTES // 4 // width)
+    size = max(1, math.prod(walk.sizes[: walk.reduced]))
+    return min(columns, max(4, _CACHE_BYTES // (size * width)))
+
+
+# --- gradient ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class GradientPlan:
+    """What of a gradient depends on layout, arguments and reference, and not on the values.
+
+    Attributes:
+        weigh: table of the elements. Operands: x, g, norms, weighted.
+        combine: the same. Operands: x, g, norms, gradient.
+        ties: the same, for p = inf and -inf, otherwise None. Operands: x, norms.
+        weigh_units, combine_units: how many rows of at most `ROW` elements they come to.
+        strides: the layout of the gradient, None for a C-contiguous one.
+        passes_at_floor: whether a norm that equals eps has a gradient.
+        sums: how the summands are summed.
+    """
+
+    weigh: Array
+    weigh_units: int
+    combine: Array
+    combine_units: int
+    ties: Array | None
+    strides: Ints | None
+    passes_at_floor: bool
+    sums: SumPlan
+
+
+@dataclass(frozen=True, eq=False)
+class SumPlan:
+    """How torch sums the summands.
+
+    Attributes:
+        reduced, kept: tables of the dims that are summed and that are kept. Operands: the
+            summands, the sums. No rows in `reduced` where nothing is summed.
+        blocks: where one dim is summed, the columns of each unit of work; see `fill_sums`.
+        chunk: otherwise, elements that a thread of torch sums.
+        threads: and how many threads there are.
+        width, paired: how torch uses its registers; see `reduction.sum_columns`.
+        in_steps: whether each sum over the innermost dim is rounded.
+        from_zero: whether a sum of one element starts from 0, which turns -0 into 0.
+    """
+
+    reduced: Array
+    kept: Array
+    blocks: Array | None
+    chunk: int
+    threads: int
+    width: tuple[int, ...]
+    paired: bool
+    in_steps: bool
+    from_zero: bool
+
+
+@functools.lru_cache(maxsize=1024)
+def gradient_plan(
+    shape: Ints,
+    x_byte_strides: Ints,
+    g_byte_strides: Ints,
+    dtype: str,
+    dims: Ints,
+    p: float,
+    rules: TorchRules,
+    threads: int,
+) -> GradientPlan:
+    """Plan what a gradient does after the norms.
+
+    Args:
+        shape, x_byte_strides, g_byte_strides, dtype: of the two arrays.
+        dims, p: of the plan of the forward.
+        rules, threads: of the build of torch.
+    """
+    x_strides = element_strides(x_byte_strides, WIDTH[dtype])
+    g_strides = element_strides(g_byte_strides, WIDTH[dtype])
+    norms = broadcast_strides(shape, keepdim_shape(shape, dims))
+    # Each operator of torch lays its result out as its operands lie.
+    quotient = elementwise_strides(shape, (x_strides, norms))
+    slope = elementwise_strides(shape, (quotient, norms))
+    negated = elementwise_strides(shape, (g_strides,))
+    weighted = elementwise_strides(shape, (negated, slope))
+    ties = None
+    if math.isinf(p):
+        ties = elementwise_walk(shape, (x_strides, norms)).table(0, len(shape))
+    weigh = elementwise_walk(shape, (x_strides, g_strides, norms, weighted)).table(0, len(shape))
+    direct = elementwise_strides(shape, (g_strides, norms))
+    strides = elementwise_strides(shape, (direct, quotient))
+    combine = elementwise_walk(shape, (x_strides, g_strides, norms, strides)).table(0, len(shape))
+    return GradientPlan(
+        weigh=weigh,
+        weigh_units=units_of(weigh, ROW),
+        combine=combine,
+        combine_units=units_of(combine, ROW),
+        ties=ties,
+        strides=None if strides == contiguous_strides(shape) else strides,
+        passes_at_floor=rules.gradient_passes_at_floor,
+        sums=_sum_plan(shape, weighted, dims, dtype, rules, threads),
+    )
+
+
+def _sum_plan(
+    shape: Ints, strides: Ints, dims: Ints, dtype: str, rules: TorchRules, threads: int
+) -> SumPlan:
+    walk = reduction_walk(shape, strides, dims)
+    assert walk is not None
+    lanes = rules.sum_lanes // 2 if dtype == "float64" else rules.sum_lanes
+    in_half = dtype in ("float16", "bfloat16")
+    several = walk.reduced > 1
+    in_steps = in_half and several and rules.rounds_inner_sums
+    chunk = _chunk(walk, threads)
+    blocks = None
+    if walk.reduced == 1 and not chunk:
+        blocks = _blocks(_sections(walk, dtype, threads))
+    return SumPlan(
+        reduced=walk.table(0, walk.reduced)[: walk.reduced],
+        kept=walk.table(walk.reduced, len(walk.sizes)),
+        blocks=blocks,
+        chunk=chunk or math.prod(walk.sizes[: walk.reduced]),
+        threads=threads if chunk else 1,
+        width=(0,) * lanes,
+        paired=in_half and (in_steps or not several),
+        in_steps=in_steps,
+        from_zero=not shape,
+    )
+
+
+def _sections(walk: Walk, dtype: str, threads: int) -> list[tuple[int, int]]:
+    """Return the columns that each of torch's threads sums, where it splits them."""
+    columns = walk.sizes[1] if len(walk.sizes) > 1 else 1
+    if threads == 1 or math.prod(walk.sizes) < _GRAIN or _split_dim(walk, threads) != 1:
+        return [(0, columns)]
+    unit = 1
+    if walk.strides[0][1] == 1:
+        unit = _SECTION_BYTES // WIDTH[dtype]
+    share = -(-columns // min(threads, columns))
+    bounds = [
+        bound if bound >= columns else bound - bound % unit
+        for bound in range(0, columns + share, share)
+    ]
+    pairs = [(begin, min(end, columns)) for begin, end in itertools.pairwise(bounds)]
+    return [(begin, end) for begin, end in pairs if begin < end]
+
+
+_SECTION_BYTES = 128
+"""torch's threads split contiguous columns at multiples of this."""
+
+
+def _split_dim(walk: Walk, threads: int) -> int:
+    """Return the kept dim that torch splits among threads, the outermost that is long enough."""
+    last = len(walk.sizes) - 1
+    for d in range(last, walk.reduced - 1, -1):
+        if walk.sizes[d] >= threads:
+            return d
+    return max(range(last, walk.reduced - 1, -1), key=walk.sizes.__getitem__)
+
+
+def _blocks(sections: list[tuple[int, int]]) -> Array:
+    return np.array(
+        [
+            (begin, min(begin + SUM_BLOCK, last), first, last)
+            for first, last in sections
+            for begin in range(first, last, SUM_BLOCK)
+        ],
+        np.int64,
+    )
