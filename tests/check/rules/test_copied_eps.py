@@ -1,0 +1,45 @@
+"""PN102: torch's default eps given as epsilon of L2Normalize. « marks where a finding begins."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.check.rules.cases import MINDSPORE, assert_marked, message
+
+HITS = [
+    "n = «ops.L2Normalize(axis=1, epsilon=1e-12)",
+    "n = «P.L2Normalize(1, 1e-12)",
+    "n = «ops.L2Normalize(1, epsilon=0.000000000001)",
+    "n = «ops.L2Normalize(1, 10 ** -12)",
+    "EPS = 1e-12\ndef f(axis):\n    return «ops.L2Normalize(axis, EPS)",
+    "EPS: float = 1e-12\nn = «ops.L2Normalize(1, EPS)",
+    "OTHER = 1e-12\nEPS = OTHER\nn = «ops.L2Normalize(1, EPS)",
+    "eps = 1e-4\neps = 1e-12\nn = «ops.L2Normalize(1, eps)",
+]
+MISSES = [
+    "n = ops.L2Normalize(1, 1e-4)",
+    "n = ops.L2Normalize(1, 1e-24)",
+    "n = ops.L2Normalize(1, EPS)",
+    "def f(eps=1e-12):\n    return ops.L2Normalize(1, eps)",
+    "EPS = 1e-12\nif x:\n    EPS = 1e-4\nn = ops.L2Normalize(1, EPS)",
+    "for EPS in (1e-12,):\n    n = ops.L2Normalize(1, EPS)",
+    "n = pm.L2Normalize(1, 1e-12)",
+    "y = pm.normalize(x, eps=1e-12)",
+    "n = ops.L2Normalize(1e-12)",
+    "n = ops.L2Normalize(1, '1e-12')",
+]
+
+
+@pytest.mark.parametrize("case", [*HITS, *MISSES])
+def test_it_reports_what_is_wrong_and_nothing_else(case: str) -> None:
+    assert_marked("PN102", MINDSPORE, case)
+
+
+def test_there_are_as_many_cases_to_leave_alone_as_to_report() -> None:
+    assert len(MISSES) >= len(HITS)
+
+
+def test_the_message_has_the_numbers() -> None:
+    assert "a floor of 1e-06 on the norm" in message(
+        "PN102", MINDSPORE, "n = ops.L2Normalize(1, 1e-12)"
+    )
