@@ -23,7 +23,7 @@ import numpy as np
 
 from portnorm import semantics
 from portnorm.exact import parallel
-from portnorm.exact.arrays import Array, memory
+from portnorm.exact.arrays import Array, empty, memory
 from portnorm.exact.compilation import inlined, kernel
 from portnorm.exact.ieee import (
     accumulators,
@@ -186,7 +186,7 @@ def l2_normalize(
     rules = (reference or _DEFAULT_REFERENCE).rules
     dim, floor = _check(x, axis, epsilon)
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    y = empty(x.shape, None, x.dtype)
     if x.size == 0:
         return y
     half = x.dtype == np.float16
@@ -252,7 +252,7 @@ def l2_normalize_vjp(
                 f"not {array.shape} and {array.dtype}"
             )
     x, y, dy = (np.ascontiguousarray(array) for array in (x, y, dy))
-    gradient = np.empty_like(x)
+    gradient = empty(x.shape, None, x.dtype)
     if x.size == 0:
         return gradient
     reduced, kept, block, units = _tables(x.shape, dim, x.itemsize, _LARGEST_TERMS)
