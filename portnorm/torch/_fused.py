@@ -399,9 +399,17 @@ def _is_plain_cotangent(g: Tensor, x: Tensor, launch: Launch) -> bool:
         and is_plain_call()
         and type(g) is Tensor
         and type(x) in _PLAIN_TYPES
-        and not torch._C._functorch.is_functorch_wrapped_tensor(g)
+        and _has_memory(g)
         and (not x.is_cuda or _is_ready(x, launch, True))
     )
+
+
+def _has_memory(g: Tensor) -> bool:
+    try:
+        g.data_ptr()
+    except RuntimeError:  # a batch of torch.autograd.grad
+        return False
+    return True
 
 
 def _by_formula(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
