@@ -5,6 +5,7 @@ It needs torch, NumPy and pytest alone, and for strict parity Numba.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 import threading
@@ -13,17 +14,21 @@ from typing import Any
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="tests the torch host")
-if not torch.cuda.is_available():
-    pytest.skip("needs a CUDA device", allow_module_level=True)
+pytest.importorskip("torch", reason="tests the torch host")
 
+import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 import portnorm
 import portnorm.torch as adapted
-from portnorm.torch import _semantic
+from portnorm.torch import _pinned, _semantic
 
-Tensor = Any
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    pytest.mark.filterwarnings("default"),  # those of compilers are not what is tested
+]
+
 CUDA = "cuda"
 DTYPES = [torch.float16, torch.float32, torch.float64]
 each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype)[6:])
@@ -133,9 +138,8 @@ def test_special_rows(dtype: Any, columns: bool, epsilon: float) -> None:
     y, d, _ = exact(x, g, 1, floor)
     dim = 1
     if columns:
-        x, g, y, d, dim = (t.t().contiguous() for t in (x, g, y, d)) and (
-            x.t().contiguous(), g.t().contiguous(), y.t(), d.t(), 0,
-        )  # fmt: skip
+        dim = 0
+        x, g, y, d = (t.t().contiguous() for t in (x, g, y, d))
     got = adapted.l2_normalize(x, dim, epsilon)
     close = 4 * torch.finfo(dtype).eps
     torch.testing.assert_close(
@@ -172,9 +176,8 @@ def test_layouts_are_kept(dtype: Any) -> None:
 def test_each_level_gives_the_same_to_rounding(level: Any, dtype: Any) -> None:
     x, g = (torch.randn(40, 65, device=CUDA).to(dtype) for _ in range(2))
     for function in (adapted.l2_normalize, adapted.normalize):
-        y = function(x, 1, parity=level) if function is adapted.l2_normalize else function(
-            x, 2.0, 1, parity=level
-        )  # fmt: skip
+        arguments = (1,) if function is adapted.l2_normalize else (2.0, 1)
+        y = function(x, *arguments, parity=level)
         torch.testing.assert_close(y, F.normalize(x, 2.0, 1), rtol=0.01, atol=1e-3)
         assert y.device == x.device
     d = gradient(adapted.l2_normalize, x, g, 1, EPSILON, parity=level)
@@ -375,7 +378,7 @@ TIMED = [
 
 
 def microseconds(work: Callable[[], Any], rounds: int = 20) -> float:
-    """Return the median time of a call, from events on the device; small calls wait for the host."""
+    """Return the median time of a call, from events on the device."""
     for _ in range(3):
         work()
     torch.cuda.synchronize()
@@ -425,28 +428,20 @@ def test_times() -> None:
         )
         if max(ratios) > 1.05:  # noise
             slower.append((shape, dim, dtype, ratios))
-        del x, g
     assert not slower
 
 
 @needs_numba
 def test_times_of_strict() -> None:
     reference = portnorm.TorchReference()
+    axis = {adapted.normalize: "dim", adapted.l2_normalize: "axis"}
     x = torch.randn(65536, 1024, device=CUDA)
     print(f"\nstrict at (65536, 1024) float32, {torch.get_num_threads()} threads")
     with portnorm.set_options(parity="strict", reference=reference):
         adapted.normalize(x)
         for function in (adapted.normalize, adapted.l2_normalize):
-            taken = (
-                microseconds(
-                    lambda: function(x, dim=1) if function is adapted.normalize else function(x, 1),
-                    7,
-                )
-                / 1e3
-            )  # noqa: B023, E501
+            taken = microseconds(functools.partial(function, x, **{axis[function]: 1}), 7) / 1e3
             print(f"{function.__name__}: {taken:.1f} ms")
-    from portnorm.torch import _pinned
-
     there = microseconds(lambda: _pinned.to_host(x), 7) / 1e3
     host = _pinned.to_host(x)
     back = microseconds(lambda: host.to(CUDA), 7) / 1e3
@@ -455,7 +450,7 @@ def test_times_of_strict() -> None:
 
 
 @needs_triton
-def test_times_of_other_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_of_other_launches() -> None:
     """Print what other sizes of tiles would take; for whoever tunes `launch_of`."""
     kernels = adapted._kernels()
     assert kernels is not None
@@ -466,28 +461,28 @@ def test_times_of_other_launches(monkeypatch: pytest.MonkeyPatch) -> None:
         ((65536, 1024), 1): [(1, 1024, 4), (1, 1024, 2), (2, 1024, 8), (1, 1024, 8)],
         ((4096, 4096), 0): [(8, 4096, 16), (8, 4096, 8), (4, 4096, 8), (16, 2048, 16)],
     }
-    print("\nmicroseconds of the kernels alone, forward / backward, by (B, N, warps)")
+    print("\nmicroseconds of the kernels alone, forward / backward, by (B, N, warps, parts)")
     for (shape, dim), tiles in sizes.items():
         x, g = (torch.randn(shape, device=CUDA) for _ in range(2))
-        line = []
-        for B, N, warps in tiles:
-            base = kernels.launch_of(x.shape, x.stride(), dim, 4, False)
-            if base.n > N:
-                continue
-            launch = base._replace(B=B, N=N, warps=warps, parts=0, length=base.n)
-            times = [
-                microseconds(lambda: kernels.run(x, None, launch, EPSILON), 9),  # noqa: B023
-                microseconds(lambda: kernels.run(x, g, launch, EPSILON), 9),  # noqa: B023
-            ]
-            line.append(f"{B},{N},{warps}: {times[0]:.0f}/{times[1]:.0f}")
+        base = kernels.launch_of(x.shape, x.stride(), dim, 4, False)
+        launches = [
+            base._replace(B=B, N=N, warps=warps, parts=0, length=base.n)
+            for B, N, warps in tiles
+            if base.n <= N
+        ]
         for B, N, warps, parts in ((32, 256, 16, 8), (32, 256, 8, 8), (64, 128, 8, 8)):
             if dim == 0:
-                length = -(-shape[0] // parts)
-                launch = kernels.Launch(shape[1], shape[0], shape[1], B, N, warps, parts, length)
-                times = [
-                    microseconds(lambda: kernels.run(x, None, launch, EPSILON), 9),  # noqa: B023
-                    microseconds(lambda: kernels.run(x, g, launch, EPSILON), 9),  # noqa: B023
-                ]
-                line.append(f"split {B},{N},{warps},{parts}: {times[0]:.0f}/{times[1]:.0f}")
+                cut = {"parts": parts, "length": base.n // parts}
+                launches.append(base._replace(B=B, N=N, warps=warps, **cut))
+        line = []
+        for launch in launches:
+            times = kernel_times(kernels, x, g, launch)
+            line.append(f"{launch[3:7]}: {times[0]:.0f}/{times[1]:.0f}")
         print(f"{shape} {dim}: {'  '.join(line)}")
-        del x, g
+
+
+def kernel_times(kernels: Any, x: Tensor, g: Tensor, launch: Any) -> tuple[float, float]:
+    return (
+        microseconds(lambda: kernels.run(x, None, launch, EPSILON), 9),
+        microseconds(lambda: kernels.run(x, g, launch, EPSILON), 9),
+    )
