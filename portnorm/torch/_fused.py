@@ -192,14 +192,14 @@ def _finish_parts(
         dot = tl.sum(tl.load(sums + at, there, 0.0), 1)
     for k in range(part * length, tl.minimum(part * length + length, n), N):
         inside = (v < vectors)[:, None] & (k + j < n)
-        at = start + (k + j) * inner
-        t = tl.load(x + at, inside, 0.0)
+        place = start + (k + j) * inner
+        t = tl.load(x + place, inside, 0.0)
         if GRADIENT:
-            h = tl.load(g + at, inside, 0.0)
+            h = tl.load(g + place, inside, 0.0)
             result = _derivative(t, h, dot, squares, r * down, above)
         else:
             result = _quotient(t, r, down)
-        tl.store(out + at, result.to(out.dtype.element_ty), inside)
+        tl.store(out + place, result.to(out.dtype.element_ty), inside)
 
 
 # --- launches -------------------------------------------------------------------------------------
