@@ -24,7 +24,7 @@ import numpy as np
 from portnorm import semantics
 from portnorm.exact import mindspore_kernels as kernels
 from portnorm.exact.machine import threads
-from portnorm.exact.machine.arrays import Array, memory
+from portnorm.exact.machine.arrays import Array, empty, memory
 from portnorm.exact.reduction import FLUSHED_SQUARES, SQUARES
 from portnorm.reference import MindSporeReference
 
@@ -54,7 +54,7 @@ def l2_normalize(
     rules = (reference or _DEFAULT_REFERENCE).rules
     dim, floor = _check(x, axis, epsilon)
     x = np.ascontiguousarray(x)
-    y = np.empty_like(x)
+    y = empty(x.shape, None, x.dtype)
     if x.size == 0:
         return y
     half = x.dtype == np.float16
@@ -120,7 +120,7 @@ def l2_normalize_vjp(
                 f"not {array.shape} and {array.dtype}"
             )
     x, y, dy = (np.ascontiguousarray(array) for array in (x, y, dy))
-    gradient = np.empty_like(x)
+    gradient = empty(x.shape, None, x.dtype)
     if x.size == 0:
         return gradient
     reduced, kept, block, units = _tables(x.shape, dim, x.itemsize, _LARGEST_TERMS)

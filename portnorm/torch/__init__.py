@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from portnorm import observe, semantics
 from portnorm.options import Parity, resolve_parity
 from portnorm.torch import _semantic, _strict
-from portnorm.torch._arguments import constant_in_graphs, l2_normalize_arguments
+from portnorm.torch._arguments import constant_in_graphs, is_plain_call, l2_normalize_arguments
 
 __all__ = ["L2Normalize", "Normalize", "l2_normalize", "normalize"]
 
@@ -99,7 +100,22 @@ def l2_normalize(
     dim, epsilon = l2_normalize_arguments(x, axis, epsilon)
     if level == "native":
         return F.normalize(x, 2.0, dim, math.sqrt(epsilon) if epsilon > 0 else epsilon)
+    if x.is_cuda and is_plain_call():
+        fused = _kernels()
+        if fused is not None and fused.is_served(x, dim):
+            found: Tensor = fused.l2_normalize(x, dim, epsilon)
+            return found
     return _semantic.l2_normalize(x, dim, epsilon)
+
+
+@functools.cache
+def _kernels() -> Any:
+    """Return the module of the kernels for CUDA tensors, None where Triton is not installed."""
+    try:
+        from portnorm.torch import _fused
+    except ImportError:
+        return None
+    return _fused
 
 
 @constant_in_graphs

@@ -100,6 +100,17 @@ def dtype_name(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def is_dense(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Return whether elements fill their memory, each in a place of its own."""
+    expected = 1
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
 def l2_normalize_arguments(x: Any, axis: Any, epsilon: Any) -> tuple[int, float]:
     """Return the dim that an axis stands for, and the epsilon that is in force.
 

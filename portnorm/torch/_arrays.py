@@ -6,9 +6,10 @@ NumPy, Numba and `portnorm.exact` are loaded at the first call.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from portnorm import semantics
 from portnorm.errors import StrictParityError
 from portnorm.reference import MindSporeReference, TorchReference
+from portnorm.torch import _pinned
 from portnorm.torch._arguments import dtype_name
 
 
@@ -24,6 +26,7 @@ class _Exact(NamedTuple):
     ndarray: Any
     torch_cpu: Any
     mindspore_cpu: Any
+    memory_of_results: Any
 
 
 @functools.cache
@@ -32,8 +35,9 @@ def _exact() -> _Exact:
     import numpy as np
 
     from portnorm.exact import mindspore_cpu, torch_cpu
+    from portnorm.exact.arrays import memory_of_results
 
-    return _Exact(np.ndarray, torch_cpu, mindspore_cpu)
+    return _Exact(np.ndarray, torch_cpu, mindspore_cpu, memory_of_results)
 
 
 # --- tensors and arrays ---------------------------------------------------------------------------
@@ -85,10 +89,25 @@ def on_host(x: Tensor) -> Tensor:
             f"parity='strict' cannot promise the bits of a tensor whose layout is {layout}: only "
             "those of dense tensors are known. Use x.to_dense(), or parity='semantic'."
         )
-    x = x.detach().cpu().resolve_conj().resolve_neg()
+    x = x.detach()
+    x = (_pinned.to_host(x) if x.is_cuda else x.cpu()).resolve_conj().resolve_neg()
     if x._is_zerotensor():
         x = x.clone()
     return x if x.data_ptr() % x.itemsize == 0 else _aligned(x)
+
+
+@contextlib.contextmanager
+def results_for(x: Tensor) -> Iterator[None]:
+    """Let results have memory that the device of a tensor copies from fast."""
+    if not x.is_cuda:
+        yield
+        return
+    memory = _exact().memory_of_results
+    token = memory.set(_pinned.empty)
+    try:
+        yield
+    finally:
+        memory.reset(token)
 
 
 def _aligned(x: Tensor) -> Tensor:

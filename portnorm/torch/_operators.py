@@ -54,7 +54,9 @@ def _operator(name: str, arguments: str) -> Callable[[Callable[..., Tensor]], An
 
 @_operator("normalize", "Tensor input, float p, int[] dim, float eps, str reference")
 def _normalize(x: Tensor, p: float, dim: list[int], eps: float, reference: str) -> Tensor:
-    found = _arrays.normalize(_arrays.on_host(x), p, _dim(dim), eps, _torch_reference(reference))
+    build = _torch_reference(reference)
+    with _arrays.results_for(x):
+        found = _arrays.normalize(_arrays.on_host(x), p, _dim(dim), eps, build)
     return found.to(x.device)
 
 
@@ -66,13 +68,17 @@ def _normalize_backward(
     g: Tensor, x: Tensor, p: float, dim: list[int], eps: float, reference: str
 ) -> Tensor:
     build = _torch_reference(reference)
-    found = _arrays.normalize_vjp(_arrays.on_host(g), _arrays.on_host(x), p, _dim(dim), eps, build)
+    tensors = _arrays.on_host(g), _arrays.on_host(x)
+    with _arrays.results_for(x):
+        found = _arrays.normalize_vjp(*tensors, p, _dim(dim), eps, build)
     return found.to(x.device)
 
 
 @_operator("l2_normalize", "Tensor x, int axis, float epsilon, str reference")
 def _l2_normalize(x: Tensor, axis: int, epsilon: float, reference: str) -> Tensor:
-    found = _arrays.l2_normalize(_arrays.on_host(x), axis, epsilon, _mindspore_reference(reference))
+    build = _mindspore_reference(reference)
+    with _arrays.results_for(x):
+        found = _arrays.l2_normalize(_arrays.on_host(x), axis, epsilon, build)
     return found.to(x.device)
 
 
@@ -84,9 +90,10 @@ def _l2_normalize_backward(
     dy: Tensor, x: Tensor, y: Tensor, axis: int, epsilon: float, reference: str
 ) -> Tensor:
     build = _mindspore_reference(reference)
-    dy, x, y, device = _arrays.on_host(dy), _arrays.on_host(x), _arrays.on_host(y), x.device
-    found = _arrays.l2_normalize_vjp(dy, x, y, axis, epsilon, build)
-    return found.to(device)
+    tensors = _arrays.on_host(dy), _arrays.on_host(x), _arrays.on_host(y)
+    with _arrays.results_for(x):
+        found = _arrays.l2_normalize_vjp(*tensors, axis, epsilon, build)
+    return found.to(x.device)
 
 
 def _dim(dims: Sequence[int]) -> Any:

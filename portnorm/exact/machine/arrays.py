@@ -6,7 +6,8 @@ goes out as its bits in uint16 and is handed over as int16; see `ieee`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -74,10 +75,17 @@ def memory(array: Array) -> Array:
     return np.asarray(_Window(array, elements, _TYPESTR[character]))
 
 
+memory_of_results: ContextVar[Callable[[tuple[int, ...], Any], Array]] = ContextVar(
+    "memory_of_results", default=np.empty
+)
+"""What makes the arrays that are returned: a host may have memory that its devices read faster."""
+
+
 def empty(shape: tuple[int, ...], strides: Ints | None, dtype: Any) -> Array:
     """Return a new array; `strides`, in elements, are those of a dense one, None of a C array."""
+    new = memory_of_results.get()
     if strides is None:
-        return np.empty(shape, dtype)
-    buffer = np.empty(extent(shape, strides), dtype)
+        return new(shape, dtype)
+    buffer = new((extent(shape, strides),), dtype)
     size = buffer.itemsize
     return np.ndarray(shape, dtype, buffer, strides=tuple(stride * size for stride in strides))
