@@ -1,0 +1,154 @@
+"""Mixed precision: in which type a call is to be computed, and how that is kept from operators.
+
+In a graph MindSpore casts what a cell is given, once. In PyNative it does not: while a cell runs to
+which `to_float`, `amp.auto_mixed_precision` (O2, O3) or `amp.custom_mixed_precision` gave a type,
+every operator casts what it is given to that type; under "auto" each operator has its own. Both
+functions are one operation to whoever calls them. So in PyNative, too, the input is cast once, to
+the type of the cell, and the operators of which a result is made run shielded from all casts.
+
+MindSpore has no public way to ask for the type, and it shares the stack of types, and "auto", among
+all threads. So the cell is looked up in the stack of Python's frames, which knows what this thread
+runs, also after an exception in a cell, which leaves its type on MindSpore's stack.
+
+O1 and white lists rewrite the source of cells, and of the functions that these call, and lose the
+names that our source needs. MindSpore has lists of what it leaves as it is, and ours is added.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import mindspore
+from mindspore import Tensor, nn
+from mindspore._c_expression import MixedPrecisionType
+from mindspore._c_expression import amp as _amp
+from mindspore.rewrite.common import namespace
+from mindspore.rewrite.parsers.assign_parser import AssignParser
+
+from portnorm.errors import PortnormError
+from portnorm.mindspore._arguments import Constant, pynative_executor
+
+_RUNS_CELL = nn.Cell._complex_call.__code__
+"""What runs every cell that has a type."""
+
+_TYPES = {
+    MixedPrecisionType.FP16: mindspore.float16,
+    MixedPrecisionType.BF16: mindspore.bfloat16,
+    MixedPrecisionType.FP32: mindspore.float32,
+}
+_CAST = (mindspore.float16, mindspore.bfloat16, mindspore.float32, mindspore.float64)
+"""The dtypes that MindSpore casts; others stay."""
+
+
+# --- the type of the cell ------------------------------------------------------------------------
+
+
+class _TypeOfCell(Constant):
+    """The dtype to which the innermost cell that has one casts, or None; in a graph, False."""
+
+    in_graphs = False
+
+    def __call__(self) -> Any:
+        return _type_in(sys._getframe(1))
+
+
+type_of_cell = _TypeOfCell()
+
+
+def _type_in(frame: FrameType | None) -> Any:
+    while frame is not None:
+        if frame.f_code is _RUNS_CELL:
+            kind = frame.f_locals["self"].mixed_precision_type
+            if kind is not None:
+                return _TYPES.get(kind)
+        frame = frame.f_back
+    return None
+
+
+def cast(x: Tensor, dtype: Any) -> Tensor:
+    """Cast an input as an operator in a cell of this type casts it."""
+    return x.astype(dtype) if x.dtype in _CAST else x
+
+
+# --- the shield ----------------------------------------------------------------------------------
+
+
+class _Shields(Constant):
+    """Whether operators may cast what they are given: in PyNative, never in a graph."""
+
+    in_graphs = False
+
+    def __call__(self) -> bool:
+        return True
+
+
+_shields = _Shields()
+
+
+def shielded(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function whose operators compute in the types that they are given.
+
+    Read by the graph compiler. Arguments are checked before: where an operator fails, MindSpore
+    may have cleared its stack of types, and 2.10 crashes when there is nothing to take from it.
+    """
+    if _shields():
+        return _shielded_in_pynative(function, *arguments)
+    return function(*arguments)
+
+
+def _shielded_in_pynative(function: Callable[..., Any], *arguments: Any) -> Any:
+    several_threads = threading.active_count() > 1
+    if several_threads:
+        _refuse_other_cells()
+    automatic = _amp.get_curr_amp_strategy() is not None
+    if automatic:
+        _amp.push_amp_strategy(_amp.AmpLevel.AmpO0, mindspore.float32, [], [])
+    pynative_executor.set_mixed_precision_type(MixedPrecisionType.NOTSET, True)
+    result = function(*arguments)
+    pynative_executor.set_mixed_precision_type(MixedPrecisionType.NOTSET, False)
+    if automatic:
+        _amp.pop_amp_strategy()
+    if several_threads:
+        _refuse_other_cells()
+    return result
+
+
+def _refuse_other_cells() -> None:
+    """Refuse to compute with operators that the cell of another thread may cast.
+
+    Raises:
+        PortnormError: there is such a cell.
+    """
+    own = threading.get_ident()
+    for ident, frame in sys._current_frames().items():
+        if ident != own and _type_in(frame) is not None:
+            raise PortnormError(
+                "another thread runs a cell in mixed precision, and MindSpore casts the operators "
+                "of all threads to its type. Compute this in that thread or after it, or take "
+                "p=2 on a CPU, or parity='strict', which need no operators."
+            )
+
+
+# --- what MindSpore leaves as it is --------------------------------------------------------------
+
+
+def keep_types(function: Any) -> None:
+    """Have graphs compute a function in the types that it names, also under "auto"."""
+    function.amp_strategy = _amp.create_amp_strategy(
+        _amp.AmpLevel.AmpO0, mindspore.float32, [], []
+    )
+
+
+def keep_source(*functions_and_layers: Any) -> None:
+    """Have O1 and white lists call functions and layers, and not rewrite their source."""
+    for kept in functions_and_layers:
+        known = (
+            namespace._subtree_black_list
+            if isinstance(kept, type)
+            else AssignParser._function_parse_black_list
+        )
+        known.append(kept)
