@@ -11,9 +11,12 @@ from portnorm import observe, semantics
 from portnorm.errors import PortnormError
 
 try:
-    from mindspore.graph.api import _pynative_executor as pynative_executor
+    from mindspore.graph.api import _pynative_executor
 except ImportError:  # before MindSpore 2.9
-    from mindspore.common.api import _pynative_executor as pynative_executor
+    from mindspore.common.api import _pynative_executor
+
+
+pynative_executor: Any = _pynative_executor
 
 
 class Constant(ops.PrimitiveWithInfer):  # type: ignore[misc]

@@ -21,6 +21,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from weakref import WeakSet
 
 import mindspore
 from mindspore import Tensor, nn
@@ -101,9 +102,24 @@ def shielded(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _shielded_in_pynative(function: Callable[..., Any], *arguments: Any) -> Any:
-    several_threads = threading.active_count() > 1
-    if several_threads:
-        _refuse_other_cells()
+    if threading.active_count() == 1:
+        return _without_casts(function, *arguments)
+    _refuse_other_cells()
+    try:
+        result = _without_casts(function, *arguments)
+    except Exception as error:
+        _refuse_other_cells(error)
+        if isinstance(error, KeyError):  # of a dtype that is none of the formula's own
+            raise PortnormError(
+                "MindSpore cast an operator of this call to the type of a cell that another "
+                "thread ran meanwhile; make the call again"
+            ) from error
+        raise
+    _refuse_other_cells()
+    return result
+
+
+def _without_casts(function: Callable[..., Any], *arguments: Any) -> Any:
     automatic = _amp.get_curr_amp_strategy() is not None
     if automatic:
         _amp.push_amp_strategy(_amp.AmpLevel.AmpO0, mindspore.float32, [], [])
@@ -112,25 +128,35 @@ def _shielded_in_pynative(function: Callable[..., Any], *arguments: Any) -> Any:
     pynative_executor.set_mixed_precision_type(MixedPrecisionType.NOTSET, False)
     if automatic:
         _amp.pop_amp_strategy()
-    if several_threads:
-        _refuse_other_cells()
     return result
 
 
-def _refuse_other_cells() -> None:
+_seen_to_cast: WeakSet[threading.Thread] = WeakSet()
+"""Threads that ran a cell in mixed precision while another one computed with operators.
+
+They are remembered: such a cell may come and go while a result is computed.
+"""
+
+
+def _refuse_other_cells(cause: Exception | None = None) -> None:
     """Refuse to compute with operators that the cell of another thread may cast.
 
     Raises:
         PortnormError: there is such a cell.
     """
-    own = threading.get_ident()
-    for ident, frame in sys._current_frames().items():
-        if ident != own and _type_in(frame) is not None:
-            raise PortnormError(
-                "another thread runs a cell in mixed precision, and MindSpore casts the operators "
-                "of all threads to its type. Compute this in that thread or after it, or take "
-                "p=2 on a CPU, or parity='strict', which need no operators."
-            )
+    frames, own = sys._current_frames(), threading.get_ident()
+    for thread in threading.enumerate():
+        if thread.ident == own or thread.ident not in frames:
+            continue
+        if thread not in _seen_to_cast and _type_in(frames[thread.ident]) is None:
+            continue
+        _seen_to_cast.add(thread)
+        raise PortnormError(
+            f"the thread {thread.name!r} runs cells in mixed precision, and MindSpore casts the "
+            "operators of all threads to their type, so that no result of this call is sure. "
+            "Make it in that thread or once that has ended; p=2 on a CPU, and parity='strict', "
+            "use no operators and can be had meanwhile."
+        ) from cause
 
 
 # --- what MindSpore leaves as it is --------------------------------------------------------------
@@ -138,17 +164,13 @@ def _refuse_other_cells() -> None:
 
 def keep_types(function: Any) -> None:
     """Have graphs compute a function in the types that it names, also under "auto"."""
-    function.amp_strategy = _amp.create_amp_strategy(
-        _amp.AmpLevel.AmpO0, mindspore.float32, [], []
-    )
+    function.amp_strategy = _amp.create_amp_strategy(_amp.AmpLevel.AmpO0, mindspore.float32, [], [])
 
 
 def keep_source(*functions_and_layers: Any) -> None:
     """Have O1 and white lists call functions and layers, and not rewrite their source."""
     for kept in functions_and_layers:
-        known = (
-            namespace._subtree_black_list
-            if isinstance(kept, type)
-            else AssignParser._function_parse_black_list
-        )
-        known.append(kept)
+        if isinstance(kept, type):
+            namespace._subtree_black_list.append(kept)
+        else:
+            AssignParser._function_parse_black_list.append(kept)
