@@ -14,6 +14,7 @@ _formula     the definition in operators of MindSpore
 _strict      parity="strict": what gives the bits of the reference
 _arrays      `portnorm.exact` on the arrays of tensors, for both "semantic" and "strict"
 _graphs      compiled graphs that follow the options
+_precision   mixed precision: the input is cast once, and nothing after that
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from mindspore import Tensor, nn, ops
 
 from portnorm import semantics
 from portnorm.errors import PortnormWarning, warn_at_user_line
-from portnorm.mindspore import _plans
+from portnorm.mindspore import _plans, _precision
 from portnorm.mindspore._arguments import (
     check_out,
     compiling,
@@ -87,6 +88,9 @@ def normalize(
     """
     if not isinstance(input, Tensor):
         raise_no_tensor(input)
+    dtype = _precision.type_of_cell()
+    if dtype:
+        input = _precision.cast(input, dtype)
     if isinstance(p, Tensor):
         p = item(p, "p", compiling())
     if isinstance(eps, Tensor):
@@ -137,6 +141,9 @@ def l2_normalize(
     """
     if not isinstance(x, Tensor):
         raise_no_l2_tensor(x)
+    dtype = _precision.type_of_cell()
+    if dtype:
+        x = _precision.cast(x, dtype)
     if observed():
         tell("portnorm.mindspore.l2_normalize", x, 2.0, axis, epsilon)
     return _plans.carry_out(
@@ -207,8 +214,7 @@ class L2Normalize(nn.Cell):  # type: ignore[misc]
 @ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
 def _fill(out: Tensor, result: Tensor) -> Tensor:
     if out.shape == result.shape:
-        # Not copy_: on a CPU it leaves a view as it is, and says nothing.
-        out[...] = result.astype(out.dtype)
+        _precision.shielded(_overwrite, out, result)
         return out
     if out.size:
         warn_at_user_line(
@@ -218,3 +224,11 @@ def _fill(out: Tensor, result: Tensor) -> Tensor:
         )
     out.assign_value(result.astype(out.dtype))
     return out
+
+
+def _overwrite(out: Tensor, result: Tensor) -> None:
+    # Not copy_: on a CPU it leaves a view as it is, and says nothing.
+    out[...] = result.astype(out.dtype)
+
+
+_precision.keep_source(normalize, l2_normalize, Normalize, L2Normalize)

@@ -16,7 +16,10 @@ except ImportError:  # before MindSpore 2.9
     from mindspore.common.api import _pynative_executor
 
 
-class _Constant(ops.PrimitiveWithInfer):  # type: ignore[misc]
+pynative_executor: Any = _pynative_executor
+
+
+class Constant(ops.PrimitiveWithInfer):  # type: ignore[misc]
     """Inferred by the graph compiler it is a constant; what it is when called, a subclass says."""
 
     in_graphs: bool
@@ -30,14 +33,14 @@ class _Constant(ops.PrimitiveWithInfer):  # type: ignore[misc]
         return {"dtype": None, "shape": None, "value": self.in_graphs}
 
 
-class _Compiling(_Constant):
+class _Compiling(Constant):
     in_graphs = True
 
     def __call__(self) -> bool:
         return False
 
 
-class _Observed(_Constant):
+class _Observed(Constant):
     """Whether anybody is to be told of calls; of those in graphs nobody is."""
 
     in_graphs = False
@@ -52,7 +55,7 @@ observed = _Observed()
 
 def records_gradient() -> bool:
     """Return whether what is computed now, in PyNative, may be differentiated."""
-    return bool(_pynative_executor.requires_grad())
+    return bool(pynative_executor.requires_grad())
 
 
 def target() -> str:

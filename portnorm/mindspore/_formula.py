@@ -15,6 +15,8 @@ from typing import Any
 import mindspore
 from mindspore import Tensor, ops
 
+from portnorm.mindspore import _precision
+
 _sum = ops.ReduceSum(keep_dims=True)
 _maximum = ops.ReduceMax(keep_dims=True)
 _minimum = ops.ReduceMin(keep_dims=True)
@@ -158,3 +160,6 @@ def _constant(value: float, dtype: Any) -> Tensor:
 @ops.constexpr  # type: ignore[untyped-decorator]
 def _smallest_normal(dtype: Any) -> Tensor:
     return Tensor(SMALLEST_NORMAL[dtype], dtype)
+
+
+_precision.keep_types(divide)

@@ -19,7 +19,15 @@ from mindspore import Tensor, ops
 
 from portnorm import semantics
 from portnorm.errors import PortnormError, UnsupportedPError, UnsupportedPWarning, warn_at_user_line
-from portnorm.mindspore import _arrays, _formula, _graphs, _native, _semantic, _strict
+from portnorm.mindspore import (
+    _arrays,
+    _formula,
+    _graphs,
+    _native,
+    _precision,
+    _semantic,
+    _strict,
+)
 from portnorm.mindspore._arguments import dtype_name, target
 from portnorm.options import Parity, get_options, resolve_parity
 
@@ -30,9 +38,9 @@ def carry_out(x: Tensor, plan: Plan) -> Tensor:
     """Return the result for a tensor. Read by the graph compiler."""
     kind, given = plan
     if kind == "formula":
-        return _formula.divide(x, given)
+        return _precision.shielded(_formula.divide, x, given)
     if kind == "native":
-        return _native.normalize(x, given)
+        return _precision.shielded(_native.normalize, x, given)
     if kind == "operator":
         return _arrays.operate(x, given[0], given[1], given[2])
     return _arrays.apply(x, given[0], given[1])

@@ -35,7 +35,7 @@ def _exact() -> _Exact:
     import numpy as np
 
     from portnorm.exact import mindspore_cpu, torch_cpu
-    from portnorm.exact.arrays import memory_of_results
+    from portnorm.exact.machine.arrays import memory_of_results
 
     return _Exact(np.ndarray, torch_cpu, mindspore_cpu, memory_of_results)
 
