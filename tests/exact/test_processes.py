@@ -411,4 +411,3 @@ def test_a_cache_that_cannot_be_read_is_a_miss(installation: Path, tmp_path: Pat
     shutil.copytree(installation, copy)
     used = use(copy, FAILING_LOAD)
     assert (used["loaded"], used["signatures"], used["stderr"]) == (0, 1, "")
-

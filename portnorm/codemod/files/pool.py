@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -144,13 +146,28 @@ def _on_all_cores(work: _Work[T], needed: list[str | Content], jobs: int) -> Ite
     chunk = max(1, min(_CHUNK, len(needed) // (4 * jobs)))
     done = 0
     try:
-        for outcome in pool.map(work, needed, chunksize=chunk):
+        with _interrupts_held():
+            outcomes = pool.map(work, needed, chunksize=chunk)
+        for outcome in outcomes:
             done += 1
             yield outcome
     except BrokenProcessPool:
         yield from _one_by_one(work, needed[done:])
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: this one alone answers it, in one line."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _one_by_one(work: _Work[T], needed: list[str | Content]) -> Iterator[Outcome[T]]:
