@@ -5,9 +5,12 @@ Bad arguments raise the framework's own error types; see `portnorm.semantics`.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
+from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 LIBRARIES = frozenset({"portnorm", "torch", "mindspore"})
 """Frames of these packages are skipped when a warning looks for the user's line."""
@@ -23,6 +26,31 @@ class StrictParityError(PortnormError):
 
 class NativeParityError(PortnormError):
     """The host's own operator cannot do what was asked of it."""
+
+
+class InterruptedRunError(KeyboardInterrupt):
+    """An interrupt of a run that has found something already.
+
+    Attributes:
+        report: what was found before.
+    """
+
+    def __init__(self, report: Any) -> None:
+        super().__init__()
+        self.report = report
+
+
+@contextlib.contextmanager
+def interrupted_with(report: Any) -> Iterator[None]:
+    """Let a KeyboardInterrupt carry what was found before it came.
+
+    Raises:
+        InterruptedRunError: one came.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(report) from error
 
 
 class UnsupportedPError(PortnormError, ValueError):

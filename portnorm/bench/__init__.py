@@ -17,7 +17,7 @@ from portnorm import frameworks
 from portnorm.bench.cases import CASES, Case, Pair, prepare
 from portnorm.bench.report import Report, Result, machine, versions
 from portnorm.bench.timing import Clock, Times, compilation_watched, time_in_turns
-from portnorm.errors import StrictParityError
+from portnorm.errors import StrictParityError, interrupted_with
 from portnorm.terminal import Progress
 
 __all__ = [
@@ -66,6 +66,7 @@ def bench(
 
     Raises:
         portnorm.frameworks.NoFrameworkError: none of these hosts is installed.
+        portnorm.errors.InterruptedRunError: a KeyboardInterrupt, with the report so far.
     """
     start = clock()
     found = frameworks.frameworks(hosts)
@@ -73,7 +74,7 @@ def bench(
     for host in found.versions:
         prepare(host)
     report = Report(machine(found.versions), versions(found.versions))
-    with compilation_watched(clock, compiling) as compiled:
+    with interrupted_with(report), compilation_watched(clock, compiling) as compiled:
 
         def counted() -> float:
             return clock() - compiled.seconds

@@ -20,6 +20,7 @@ from portnorm.certify.cases import Case, mindspore_case, torch_case
 from portnorm.certify.check import Tally
 from portnorm.certify.golden import certify_golden
 from portnorm.certify.report import Report
+from portnorm.errors import interrupted_with
 from portnorm.reference import Reference, TorchReference
 from portnorm.terminal import Progress
 
@@ -52,6 +53,7 @@ def certify(
         progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
+        portnorm.errors.InterruptedRunError: a KeyboardInterrupt, with the report so far.
         portnorm.PortnormError: a process that ran a framework ended too early.
     """
     report = Report(seed)
@@ -65,7 +67,8 @@ def certify(
             report.notes.append(f"{name} is not certified: compared with {stand_in.version}")
         if progress is not None:
             progress(f"{name}: compiling", 0, 1)
-        report.tallies[name] = build.run(share, _as_tally(progress, name, share))
+        with interrupted_with(report):
+            report.tallies[name] = build.run(share, _as_tally(report, progress, name, share))
     return report
 
 
@@ -93,12 +96,15 @@ def _share(seed: int, rank: int, builds: int, cases: int | None, seconds: float 
     )
 
 
-def _as_tally(progress: Progress | None, name: str, share: Share) -> Callable[[Tally], None] | None:
-    """Turn what is counted into how much of a share is done, in thousandths."""
-    if progress is None:
-        return None
+def _as_tally(
+    report: Report, progress: Progress | None, name: str, share: Share
+) -> Callable[[Tally], None]:
+    """Keep what is counted, and turn it into how much of a share is done, in thousandths."""
 
     def show(tally: Tally) -> None:
+        report.tallies[name] = tally
+        if progress is None:
+            return
         done = 0.0
         if share.cases is not None:
             done = tally.cases / share.cases

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from portnorm import __version__
-from portnorm.cli import bench, certify, check, compare, explain, port, reference, watch
+from portnorm.cli import bench, certify, check, compare, explain, interrupts, port, reference, watch
 from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, say
 from portnorm.errors import PortnormError
 
@@ -25,13 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        with interrupts.kept():
+            return int(arguments.run(arguments))
     except (BadInputError, PortnormError, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
             return _reader_has_gone()
         say(str(error) or type(error).__name__)
         return BAD_INPUT
     except KeyboardInterrupt:
+        say("interrupted")
         return INTERRUPTED
 
 

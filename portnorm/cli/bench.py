@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from portnorm import files
 from portnorm.cli.common import DONE, needs_tools, say
+from portnorm.errors import InterruptedRunError
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
@@ -43,10 +44,18 @@ def _bench(arguments: argparse.Namespace) -> int:
 
         if arguments.png is not None:
             _check_picture(arguments.png)
-        report = _timed(arguments, started)
+        interrupted = False
+        try:
+            report = _timed(arguments, started)
+        except InterruptedRunError as stopped:
+            report, interrupted = stopped.report, True
+        if interrupted and not report.results:
+            raise KeyboardInterrupt
         if arguments.png is not None:
             _write(arguments.png, report)
         _print(report, as_json=arguments.json)
+    if interrupted:
+        raise KeyboardInterrupt
     return DONE
 
 

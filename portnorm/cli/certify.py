@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools, positive
+from portnorm.errors import InterruptedRunError
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
@@ -57,13 +58,22 @@ def _certify(arguments: argparse.Namespace) -> int:
 
         with progress_bar() as progress:  # gone before anything is printed
             run = _certify_installed if arguments.golden is None else _certify_golden
-            report = run(arguments, progress)
+            interrupted = False
+            try:
+                report = run(arguments, progress)
+            except InterruptedRunError as stopped:
+                report, interrupted = stopped.report, True
+                report.notes.append("interrupted: these are the cases so far")
+    if interrupted and not report.tallies:
+        raise KeyboardInterrupt
     if not any(tally.counts for tally in report.tallies.values()):
         raise BadInputError("; ".join([*report.notes, "there is nothing to compare with"]))
     if arguments.json:
         print(json.dumps(report.to_dict(), allow_nan=False, indent=2))
     else:
         print(*report.lines(), sep="\n")
+    if interrupted:
+        raise KeyboardInterrupt
     return AGREE if report.identical else DIFFER
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 from portnorm import files
 from portnorm.cli import sources
 from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, BadInputError, needs_tools, say
+from portnorm.cli.interrupts import Interruptible
 from portnorm.text import counted
 
 if TYPE_CHECKING:
@@ -83,11 +84,13 @@ def _check(arguments: argparse.Namespace) -> int:
         process = functools.partial(check.check, codes=codes, fix=arguments.fix)
         tally = _Tally()
         with progress_bar() as progress:  # gone before anything is printed
-            for outcome in run(inputs, process, might_contain, arguments.jobs, progress):
+            outcomes = Interruptible(run(inputs, process, might_contain, arguments.jobs, progress))
+            for outcome in outcomes:
                 _add(tally, outcome, codes)
                 _write(tally, outcome, inputs[tally.files - 1], arguments.fix)
     shown = report(arguments.format, tally.findings, _summary(tally), _counts(tally))
     print(shown, file=_stream(arguments))
+    outcomes.finish()
     if tally.failures:
         return BAD_INPUT
     return DIFFER if tally.findings else AGREE

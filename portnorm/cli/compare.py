@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from portnorm import __version__, files
 from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools
+from portnorm.cli.interrupts import Interruptible
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:
@@ -63,11 +64,14 @@ def _compare(arguments: argparse.Namespace) -> int:
         _check_targets(arguments)
         sources = list(_sources(arguments, stack))
         _check(sources, arguments)
-        comparisons: Iterable[Comparison] = _comparisons(sources, arguments)
+        found = Interruptible(_comparisons(sources, arguments))
+        comparisons: Iterable[Comparison] = found
         if arguments.html or arguments.png:
-            comparisons = list(comparisons)
-            _write(comparisons, arguments)
+            comparisons = list(found)
+            if comparisons:
+                _write(comparisons, arguments)
         agree = _print_json(comparisons) if arguments.json else render.show(comparisons)
+        found.finish()
         return AGREE if agree else DIFFER
 
 

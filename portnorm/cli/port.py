@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from portnorm.cli import sources
 from portnorm.cli.common import BAD_INPUT, DIFFER, DONE, BadInputError, needs_tools, say
+from portnorm.cli.interrupts import Interruptible
 from portnorm.text import counted
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def add_parser(commands: Commands) -> None:
 
 def _port(arguments: argparse.Namespace) -> int:
     with needs_tools("port"):
-        outcomes = list(_outcomes(arguments))
+        found = Interruptible(_outcomes(arguments))
+        outcomes = list(found)
+    if found.interrupted:
+        arguments.write = False  # half a folder is not to be changed
     findings = list(_findings(outcomes))
     ported = [(o, o.result) for o in outcomes if o.result is not None]
     changed = [(o, result) for o, result in ported if result.new != result.old]
@@ -68,6 +72,7 @@ def _port(arguments: argparse.Namespace) -> int:
         sys.stdout.flush()
         told = sys.stderr  # what is on stdout can be applied
     print(_report(arguments, findings, [result for _, result in ported], len(changed)), file=told)
+    found.finish()
     if any(outcome.failure for outcome in outcomes):
         return BAD_INPUT
     return DIFFER if changed or findings else DONE

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -118,7 +120,9 @@ def _on_all_cores(work: _Work[T], needed: list[str | Content], jobs: int) -> Ite
     chunk = max(1, min(_CHUNK, len(needed) // (4 * jobs)))
     done = 0
     try:
-        for outcome in pool.map(work, needed, chunksize=chunk):
+        with _interrupts_held():
+            outcomes = pool.map(work, needed, chunksize=chunk)
+        for outcome in outcomes:
             done += 1
             yield outcome
     except BrokenProcessPool:  # such as one that took too much memory
@@ -126,3 +130,16 @@ def _on_all_cores(work: _Work[T], needed: list[str | Content], jobs: int) -> Ite
             yield Outcome(path_of(one), failure="not read: a process that reads files died")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: this one alone answers it, in one line."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

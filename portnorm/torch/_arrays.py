@@ -58,15 +58,17 @@ _Memory = ctypes.c_char * (1 << 46)
 def array(x: Tensor) -> Any:
     """Return an array on the memory of a tensor; bfloat16 as its bits in uint16.
 
-    The tensor must outlive the array. Not `Tensor.numpy`, after which a tensor cannot be resized
-    any more, as fully_shard does with parameters.
+    The array keeps the tensor alive, for other threads may still read it when an exception has
+    ended the call. Not `Tensor.numpy`, after which a tensor cannot be resized any more, as
+    fully_shard does with parameters.
     """
     dtype, strides = _NUMPY_DTYPES.get(x.dtype), None
     if dtype is None:
         return x.numpy()  # which `portnorm.exact` refuses
     if not x.is_contiguous():
         strides = tuple(stride * x.itemsize for stride in x.stride())
-    memory = _Memory.from_address(x.data_ptr())
+    memory: Any = _Memory.from_address(x.data_ptr())
+    memory.owner = x
     return _exact().ndarray(x.shape, dtype, memory, 0, strides)
 
 

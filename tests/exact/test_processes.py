@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -307,3 +308,110 @@ def test_an_installation_that_cannot_be_written_works(installation: Path, tmp_pa
     assert list(copy.rglob("*.nbi")) == []
     assert list(installation.rglob("*.nbi"))
     assert used["stderr"] == ""
+
+
+# --- a cache that fails ---------------------------------------------------------------------------
+
+
+def damaged(path: Path, damage: str) -> None:
+    """Damage a file of the cache."""
+    data = path.read_bytes()
+    if damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "emptied":
+        path.write_bytes(b"")
+    elif damage == "garbage":
+        path.write_bytes(b"\x80\x05garbage" * 100)
+    elif damage == "a bit flipped":
+        middle = len(data) // 2
+        path.write_bytes(data[:middle] + bytes([data[middle] ^ 16]) + data[middle + 1 :])
+    elif damage == "a byte at its end":
+        path.write_bytes(data + b"0")
+    elif damage == "unpicklable":
+        unknown = b"cno_such_module\nno_such_name\n."
+        path.write_bytes(unknown + hashlib.sha256(unknown).digest())
+    elif damage == "a folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.unlink()
+
+
+DAMAGES = (
+    "truncated",
+    "emptied",
+    "garbage",
+    "a bit flipped",
+    "a byte at its end",
+    "unpicklable",
+    "a folder",
+    "removed",
+)
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_cache_is_compiled_anew_and_replaced(
+    installation: Path, tmp_path: Path, damage: str, kind: str
+) -> None:
+    copy = tmp_path / "damaged"
+    shutil.copytree(installation, copy)
+    files = list(copy.rglob(f"mindspore_cpu.flush*.{kind}"))
+    assert files
+    for path in files:
+        damaged(path, damage)
+    used = use(copy)
+    assert (used["loaded"], used["compiled"], used["stderr"]) == (0, 1, "")
+    if damage != "a folder":  # which nothing but its owner removes
+        assert use(copy)["compiled"] == 0
+
+
+FAILING_WRITE = """
+import builtins, errno
+opened = builtins.open
+
+class Full:
+    def __init__(self, file): self.file = file
+    def __enter__(self): return self
+    def __exit__(self, *error): self.file.close()
+    def write(self, data):
+        self.file.write(data[:7])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+def failing(path, mode="r", *arguments, **keywords):
+    file = opened(path, mode, *arguments, **keywords)
+    return Full(file) if "w" in mode and {kind!r} in str(path) else file
+
+builtins.open = failing
+"""
+
+
+@pytest.mark.parametrize("kind", [".nbi", ".nbc"])
+def test_a_full_disk_costs_no_more_than_the_compilation(
+    installation: Path, tmp_path: Path, kind: str
+) -> None:
+    copy = tmp_path / "full"
+    shutil.copytree(installation, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    used = use(copy, FAILING_WRITE.format(kind=kind))
+    assert (used["loaded"], used["signatures"], used["stderr"]) == (0, 1, "")
+    assert list(copy.rglob("*.tmp.*")) == []
+    assert use(copy)["compiled"] == 1
+    assert use(copy)["compiled"] == 0
+
+
+FAILING_LOAD = """
+from numba.core import caching
+
+def refuse(*arguments, **keywords):
+    raise MemoryError
+
+caching.CodeLibraryCacheImpl.rebuild = refuse
+caching.CompileResultCacheImpl.rebuild = refuse
+"""
+
+
+def test_a_cache_that_cannot_be_read_is_a_miss(installation: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "unreadable"
+    shutil.copytree(installation, copy)
+    used = use(copy, FAILING_LOAD)
+    assert (used["loaded"], used["signatures"], used["stderr"]) == (0, 1, "")

@@ -35,15 +35,22 @@ _TAKEN, _DONE, _UNITS, _SHARES = range(4)
 def run(kernel: Callable[..., None], units: int, elements: int, *arguments: Any) -> None:
     """Call ``kernel(queue, *arguments)`` in this thread, and in others if it is worth it.
 
-    Each call takes units from the queue, with `take` and `take_next`, until none is left.
+    Each call takes units from the queue, with `take` and `take_next`, until none is left. An
+    exception such as KeyboardInterrupt may come while other threads still work: they finish the
+    unit that they have and take no other one, and the arguments, which have to own their memory,
+    live until then.
     """
     workers = 1 if elements < SMALLEST_WORK else min(cores(), units)
     queue = np.array((0, 0, units, workers))
-    for _ in range(workers - 1):
-        _submit(kernel, queue, *arguments)
-    kernel(queue, *arguments)
-    while workers > 1 and not _all_done(queue):
-        time.sleep(0)  # another thread may need this core
+    try:
+        for _ in range(workers - 1):
+            _submit(kernel, queue, *arguments)
+        kernel(queue, *arguments)
+        while workers > 1 and not _all_done(queue):
+            time.sleep(0)  # another thread may need this core
+    except BaseException:
+        queue[_TAKEN] = units
+        raise
 
 
 def take(queue: Any) -> Any:
@@ -137,7 +144,10 @@ def _tasks(process: int) -> _Tasks | None:
                     serve.start()
             except RuntimeError:  # the interpreter shuts down, or a limit is reached
                 _pools[process] = None
-    return _pools[process]
+            except BaseException:  # an interrupt: nobody may be there to serve these tasks
+                _pools.pop(process, None)
+                raise
+    return _pools.get(process)
 
 
 def _serve(tasks: _Tasks) -> None:
