@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from portnorm import files
-from portnorm.cli.common import DONE, INTERRUPTED, BadInputError, needs_tools
+from portnorm.cli.common import DONE, INTERRUPTED, BadInputError, needs_tools, say
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
@@ -163,7 +163,11 @@ def _report(log: Watch, path: str | None) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed by the script
             stream.flush()
-    with contextlib.suppress(BrokenPipeError, ValueError):
+    try:
         table.show(log)
+    except (BrokenPipeError, ValueError):
+        pass
+    except Exception as error:  # the records and the exit code of the script survive
+        say(f"the table cannot be shown: {type(error).__name__}: {error}")
     if path is not None:
         files.write(path, f"{log.to_json()}\n".encode())

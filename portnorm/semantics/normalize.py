@@ -84,6 +84,7 @@ def normalize_order(p: object, ndim: int, dim: object) -> float:
         return _order_by_name(p, ndim, dim)
     if isinstance(p, numbers.Complex):
         if isinstance(p, numbers.Real):
+            _check_64_bits(p)
             return float(p)
         raise RuntimeError(
             "linalg.vector_norm: Expected a non-complex scalar as the order of norm."
@@ -93,8 +94,23 @@ def normalize_order(p: object, ndim: int, dim: object) -> float:
     )
 
 
+def _check_64_bits(value: object) -> None:
+    """Refuse an int that torch cannot hold.
+
+    Raises:
+        OverflowError: as torch does.
+    """
+    if isinstance(value, int):
+        if value >= 2**64:
+            raise OverflowError("int too big to convert")
+        if value < -(2**63):
+            raise OverflowError("can't convert negative int to unsigned")
+
+
 def _order_by_name(p: str, ndim: int, dim: object) -> float:
     if p == "fro":
+        if not isinstance(dim, int) and _is_index(dim):
+            raise TypeError(f"object of type '{_type_name(dim)}' has no len()")
         if dim is None or not isinstance(dim, (tuple, list)) or len(dim) <= 2:
             return 2.0
         got = " ".join(map(str, dim))
@@ -190,6 +206,7 @@ def normalize_eps(eps: object, dtype: str, namespace: str = "c10") -> float:
     if not isinstance(eps, numbers.Real):
         got = _type_name(eps)
         raise TypeError(f"clamp_min() received an invalid combination of arguments - got ({got})")
+    _check_64_bits(eps)
     value = float(eps)
     held_in = WIDENED_INPUT.get(dtype, dtype)
     scalar, limit = _SCALAR[held_in], LARGEST[held_in]
@@ -237,6 +254,14 @@ def gradient_is_not_promised(p: float) -> StrictParityError:
     return StrictParityError(
         f"parity='strict' cannot promise the bits of the gradient at p={p:g}: only those "
         "at p = 0, 1, 2, inf and -inf are known. Use parity='semantic' for this p."
+    )
+
+
+def forward_mode_is_not_promised() -> StrictParityError:
+    """Return the error for a gradient in forward mode under parity="strict"."""
+    return StrictParityError(
+        "parity='strict' cannot promise the bits of a gradient in forward mode: only those in "
+        "reverse mode are known. Use torch.func.vjp, or parity='semantic'."
     )
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from portnorm import observe, semantics
 from portnorm.options import Parity, resolve_parity
-from portnorm.torch import _semantic, _strict
+from portnorm.torch import _scripted, _semantic, _strict
 from portnorm.torch._arguments import constant_in_graphs, is_plain_call, l2_normalize_arguments
 
 __all__ = ["L2Normalize", "Normalize", "l2_normalize", "normalize"]
@@ -56,11 +57,13 @@ def normalize(
     >>> normalize(torch.tensor([[3.0, 4.0]]))
     tensor([[0.6000, 0.8000]])
     """
+    if isinstance(input, Proxy):
+        return _leaf(normalize, input, p, dim, eps, out, parity=parity)
     if observe.observers and not torch.compiler.is_compiling():
         observe.tell("portnorm.torch.normalize", input, p, dim, eps)
     if _level(parity) == "strict":
         y = _strict.normalize(input, p, dim, eps)
-        return y if out is None else _fill(out, y)
+        return y if out is None else _fill(out, y, input)
     return F.normalize(input, p, dim, eps, out)
 
 
@@ -92,6 +95,8 @@ def l2_normalize(
     >>> l2_normalize(torch.tensor([3e-10, 4e-10]))
     tensor([3.0000e-08, 4.0000e-08])
     """
+    if isinstance(x, Proxy):
+        return _leaf(l2_normalize, x, axis, epsilon, parity=parity)
     if observe.observers and not torch.compiler.is_compiling():
         observe.tell("portnorm.torch.l2_normalize", x, 2.0, axis, epsilon)
     level = _level(parity)
@@ -123,10 +128,23 @@ def _level(parity: Parity | None) -> Parity:
     return resolve_parity(parity)
 
 
-def _fill(out: Tensor, y: Tensor) -> Tensor:
+def _leaf(function: Any, x: Any, *arguments: Any, parity: Parity | None) -> Any:
+    """Return a call of a function as a node of the graph that torch.fx makes.
+
+    The node keeps the level that is in force, because a graph keeps the options.
+    """
+    call = {"parity": _level(parity)}
+    return torch.overrides.handle_torch_function(function, (x,), x, *arguments, **call)
+
+
+def _fill(out: Tensor, y: Tensor, x: Tensor) -> Tensor:
     # A division by 1 has torch's checks, warnings and resizing, but flushes subnormals to zero
-    # where torch is told to.
-    return torch.div(y, y.new_ones(()), out=out).copy_(y)
+    # where torch is told to. It is x that is divided, for x and out must not overlap.
+    return torch.div(x, y.new_ones(()), out=out).copy_(y)
+
+
+_scripted.stand_in(normalize, _scripted.normalize)
+_scripted.stand_in(l2_normalize, _scripted.l2_normalize)
 
 
 class Normalize(nn.Module):
@@ -154,7 +172,15 @@ class Normalize(nn.Module):
         self.parity = parity
 
     def forward(self, input: Tensor) -> Tensor:
-        return normalize(input, self.p, self.dim, self.eps, parity=self.parity)
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return _scripted.normalize_dims(input, *self._scripted)
+        else:  # noqa: RET505  # which torch.jit.script leaves out
+            return normalize(input, self.p, self.dim, self.eps, parity=self.parity)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        _scripted.check_parity(_level(self.parity))
+        self._scripted = _scripted.arguments(self.p, self.dim, self.eps)
+        return self
 
     def extra_repr(self) -> str:
         return semantics.layer_repr(p=self.p, dim=self.dim, eps=self.eps, parity=self.parity)
@@ -182,7 +208,15 @@ class L2Normalize(nn.Module):
         self.parity = parity
 
     def forward(self, x: Tensor) -> Tensor:
-        return l2_normalize(x, self.axis, self.epsilon, parity=self.parity)
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
+            return _scripted.l2_normalize(x, *self._scripted)
+        else:  # noqa: RET505  # which torch.jit.script leaves out
+            return l2_normalize(x, self.axis, self.epsilon, parity=self.parity)
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        level = _scripted.check_parity(_level(self.parity))
+        self._scripted = self.axis, float(self.epsilon), level
+        return self
 
     def extra_repr(self) -> str:
         return semantics.layer_repr(axis=self.axis, epsilon=self.epsilon, parity=self.parity)

@@ -55,6 +55,7 @@ _ERRORS = {
     for error in (
         IndexError,
         NotImplementedError,
+        OverflowError,
         RuntimeError,
         StrictParityError,
         TypeError,

@@ -194,8 +194,12 @@ def _in_memory_order(
     strides = _strides_of_quotient(x.shape, x.stride(), dim)
     order = sorted(range(x.ndim), key=lambda d: (-strides[d], x.shape[d] != 1))
     arrays = [array(t.permute(order)) for t in tensors]
-    found = torch.from_numpy(function(*arrays, order.index(dim), epsilon, reference))
-    return found.as_strided(x.shape, strides)
+    found = function(*arrays, order.index(dim), epsilon, reference)
+    if not x.numel():
+        return torch.from_numpy(found).as_strided(x.shape, strides)
+    # Not as_strided on a tensor: nobody may change a view that an autograd.Function returns.
+    steps = tuple(stride * found.itemsize for stride in strides)
+    return torch.from_numpy(_exact().ndarray(tuple(x.shape), found.dtype, found, 0, steps))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -160,11 +160,12 @@ def _differentiate_normalize_backward(ctx: Any, v: Tensor) -> tuple[Tensor | Non
 
 def _save_l2_normalize(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, *ctx.arguments = inputs
-    ctx.save_for_backward(x, output)
+    ctx.save_for_backward(x)
 
 
 def _differentiate_l2_normalize(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-    x, y = ctx.saved_tensors
+    (x,) = ctx.saved_tensors
+    y = l2_normalize(x.detach(), *ctx.arguments)  # the result itself may be changed in place
     return l2_normalize_backward(dy, x, y, *ctx.arguments), None, None, None
 
 
@@ -266,6 +267,10 @@ def _l2_normalize_backward_batch(
 _inside_torch_func = torch._C._are_functorch_transforms_active
 
 
+def _refuse_forward_mode(ctx: Any, *tangents: Any) -> Any:
+    raise semantics.forward_mode_is_not_promised()
+
+
 def _complete(
     name: str,
     save: Callable[..., None],
@@ -282,7 +287,13 @@ def _complete(
         found: Tensor = overload(*arguments)
         return found
 
-    rules = {"forward": call, "setup_context": save, "backward": differentiate, "vmap": batch}
+    rules = {
+        "forward": call,
+        "setup_context": save,
+        "backward": differentiate,
+        "vmap": batch,
+        "jvp": _refuse_forward_mode,
+    }
     methods = {rule: staticmethod(cast(Any, function)) for rule, function in rules.items()}
     function: Any = type(name, (torch.autograd.Function,), methods)
 

@@ -58,9 +58,24 @@ def _refuse_forward_mode(x: Tensor) -> None:
         return
     unpack: Any = forward_ad.unpack_dual
     if unpack(x).tangent is not None:
+        raise semantics.forward_mode_is_not_promised()
+
+
+def _refuse_kind(x: Tensor) -> None:
+    """Refuse tensors of which torch's dispatcher would say no more than that it fails."""
+    if torch.compiler.is_compiling():
+        return
+    kind, instead = "", ""
+    if x.is_nested:
+        kind, instead = "a nested tensor", "each of x.unbind()"
+    elif x.is_quantized:
+        kind, instead = "a quantized tensor", "x.dequantize()"
+    elif x.dtype.itemsize == 1 and x.dtype.is_floating_point:
+        kind, instead = str(x.dtype).removeprefix("torch."), "x.float()"
+    if kind:
         raise StrictParityError(
-            "parity='strict' cannot promise the bits of a gradient in forward mode: only those in "
-            "reverse mode are known. Use torch.func.vjp, or parity='semantic'."
+            f"parity='strict' cannot promise the bits of {kind}: only those of dense tensors of "
+            f"float16, bfloat16, float32 and float64 are known. Normalize {instead}."
         )
 
 
@@ -94,9 +109,10 @@ def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     """Call the operator on any kind of tensor, also while a graph is made."""
     if not isinstance(input, Tensor):
         raise semantics.input_is_no_tensor(input)
+    _refuse_kind(input)
     _refuse_forward_mode(input)
     _dtensor.prepare()
-    p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input.dtype)
+    p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input)
     dtype = dtype_name(input.dtype)
     gradient = _needs_gradient(input)
     if torch.compiler.is_compiling():
@@ -137,7 +153,7 @@ def _number_of_tensor(p: Any) -> Any:
     return p.item() if isinstance(p, Tensor) and p.ndim == 0 and not p.requires_grad else p
 
 
-def _eps_of_tensor(eps: Any, dtype: torch.dtype) -> Any:
+def _eps_of_tensor(eps: Any, x: Tensor) -> Any:
     if not isinstance(eps, Tensor):
         return eps
     kind = "requires grad" if eps.requires_grad else f"has {eps.ndim} dims" if eps.ndim else ""
@@ -147,7 +163,13 @@ def _eps_of_tensor(eps: Any, dtype: torch.dtype) -> Any:
             f"{kind or 'is complex'}: only those where it is a number are known. Use a number, or "
             "parity='semantic'."
         )
-    return float(eps.to(dtype))
+    if torch.result_type(x, eps) != x.dtype:  # both have no dims
+        raise StrictParityError(
+            f"parity='strict' cannot promise the bits where eps is a tensor of {eps.dtype} and the "
+            f"input one of {x.dtype}, without dims either: only those where the result keeps the "
+            "dtype of the input are known. Use a number, or parity='semantic'."
+        )
+    return float(eps.to(x.dtype))
 
 
 class _Normalize(torch.autograd.Function):
@@ -210,6 +232,8 @@ def _mindspore_reference() -> str:
 
 def _l2_normalize_by_operator(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
     """Call the operator on any kind of tensor, also while a graph is made."""
+    if isinstance(x, Tensor):
+        _refuse_kind(x)
     dim, _ = l2_normalize_arguments(x, axis, epsilon)
     _refuse_forward_mode(x)
     _dtensor.prepare()
@@ -224,16 +248,18 @@ class _L2Normalize(torch.autograd.Function):
         ctx: Any, x: Tensor, axis: int, epsilon: float, reference: MindSporeReference
     ) -> Tensor:
         y = _arrays.l2_normalize(x, axis, epsilon, reference)
-        ctx.save_for_backward(x, y)
+        ctx.save_for_backward(x)  # not y, which may be changed in place
         ctx.arguments = axis, epsilon, reference
         return y
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, y = ctx.saved_tensors
+        (x,) = ctx.saved_tensors
         axis, epsilon, reference = ctx.arguments
-        if _can_take_short_cut(dy, x, y):
+        if _can_take_short_cut(dy, x):
+            y = _arrays.l2_normalize(x, axis, epsilon, reference)
             return _arrays.l2_normalize_vjp(dy, x, y, axis, epsilon, reference), None, None, None
+        y = _operators.l2_normalize(x.detach(), axis, epsilon, text_of(reference))
         found = _operators.l2_normalize_backward(dy, x, y, axis, epsilon, text_of(reference))
         return found, None, None, None
 

@@ -85,12 +85,12 @@ class Watch:
             "hosts": list(self.hosts),
             "not_seen": list(self.not_seen),
             "dropped_calls": self._log.dropped,
-            "records": [_record_as_dict(record, port(record)) for record in self.records],
+            "records": [_as_dict(record) for record in self.records],
         }
 
     def to_json(self) -> str:
         """Return `to_dict` as strict JSON."""
-        return json.dumps(self.to_dict(), allow_nan=False, indent=2)
+        return json.dumps(_strict(self.to_dict()), allow_nan=False, indent=2)
 
     @property
     def dropped(self) -> int:
@@ -172,6 +172,25 @@ def _checked(hosts: Iterable[str]) -> list[str]:
         if host not in HOSTS:
             raise ValueError(f"hosts must be of {HOSTS}, not {host!r}")
     return found
+
+
+def _as_dict(record: Record) -> dict[str, Any]:
+    """Return a record; where something is wrong with it, what is left, so that others survive."""
+    try:
+        return _record_as_dict(record, port(record))
+    except Exception as error:
+        call = record.call
+        found = {"file": call.file, "line": call.line, "function": call.function}
+        return {**found, "calls": record.calls, "error": f"{type(error).__name__}: {error}"}
+
+
+def _strict(value: Any) -> Any:
+    """Return what strict JSON has: any other value as its text."""
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    return value if isinstance(value, bool) else _json(value)
 
 
 def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:

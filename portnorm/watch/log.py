@@ -38,7 +38,7 @@ class Log:
 
         Calls that the function refuses are not counted.
         """
-        shape = tuple(x.shape)
+        shape = tuple(map(_size, x.shape))
         record = self._records.get(call) or self._new_record(call)
         if record is None:
             return
@@ -72,6 +72,16 @@ class Log:
                 return None
             self._records[call] = Record(call, floors)
             return self._records[call]
+
+
+def _size(size: Any) -> int:
+    """Return a size as an int; -1 for one that is not known while a graph is made."""
+    if type(size) is int:
+        return size
+    try:  # a symbol's number, without the condition that int() would put on the graph
+        return int(getattr(getattr(size, "node", size), "hint", size))
+    except Exception:
+        return -1
 
 
 _HANDLERS = frozenset({"__torch_function__", "__torch_dispatch__", "__ms_dispatch__"})

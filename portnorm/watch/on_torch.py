@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -70,9 +72,27 @@ def _arguments(
 def _add(log: Log, frame: Any, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
     if not isinstance(x, Tensor):
         return
-    with _without_modes():
-        dtype = _NAMES.get(x.dtype, "")
-        log.add(describe(frame, function, dtype, x.ndim, p, dim, eps), x, norms)
+    try:
+        with _without_modes(), _untraced():
+            dtype = _NAMES.get(x.dtype, "")
+            log.add(describe(frame, function, dtype, x.ndim, p, dim, eps), x, norms)
+    except Exception:  # of a kind that is not foreseen; the call itself goes on
+        log.dropped += 1
+
+
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    """Leave no trace in what torch.jit.trace records, in which sizes would be tensors."""
+    state = torch._C._get_tracing_state()
+    if state is None:
+        yield
+        return
+    set_state: Any = torch._C.__dict__["_set_tracing_state"]
+    set_state(None)
+    try:
+        yield
+    finally:
+        set_state(state)
 
 
 # --- norms ----------------------------------------------------------------------------------------

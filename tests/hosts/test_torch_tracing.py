@@ -1,0 +1,235 @@
+"""torch.fx, torch.jit.script and torch.jit.trace, and tensors of unusual kinds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch", reason="tests the torch host")
+pytest.importorskip("numba", reason="strict parity needs Numba")
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch_host import error_of, normal, same_bits
+
+import portnorm.torch as adapted
+from portnorm import StrictParityError, TorchReference, set_options
+from portnorm.compare import watch
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+each_level = pytest.mark.parametrize("parity", ["native", "semantic", "strict"])
+each_scriptable = pytest.mark.parametrize("parity", ["native", "semantic"])
+
+
+def calls(parity: Any) -> list[Callable[..., Any]]:
+    return [
+        lambda x: adapted.normalize(x * 2, 1.0, -1, 1e-3, parity=parity) + 1,
+        lambda x: adapted.l2_normalize(x * 2, -1, parity=parity) + 1,
+        torch.nn.Sequential(adapted.Normalize(parity=parity), torch.nn.ReLU()),
+        torch.nn.Sequential(adapted.L2Normalize(1, parity=parity), torch.nn.ReLU()),
+    ]
+
+
+@each_level
+def test_fx_traces_what_it_traces_of_torchs_own(rng: Any, parity: Any) -> None:
+    x = normal(rng, 3, 4)
+    with set_options(reference=TorchReference.current()):
+        for call in calls(parity):
+            graph = torch.fx.symbolic_trace(call)
+            assert same_bits(graph(x), call(x))
+            assert any(node.kwargs.get("parity") == parity for node in graph.graph.nodes)
+
+
+def test_a_graph_of_fx_keeps_the_options(rng: Any) -> None:
+    x = normal(rng, 64, 257)
+    with set_options(parity="strict"):
+        graph = torch.fx.symbolic_trace(adapted.L2Normalize(1))
+    assert same_bits(graph(x), adapted.l2_normalize(x, 1, parity="strict"))
+
+
+@pytest.mark.filterwarnings("ignore:Please use quant_min")
+def test_a_layer_among_those_that_fx_quantises(rng: Any) -> None:
+    quantize_fx = pytest.importorskip("torch.ao.quantization.quantize_fx")
+    from torch.ao.quantization import get_default_qconfig_mapping
+
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), adapted.L2Normalize(1)).eval()
+    x = normal(rng, 3, 4)
+    prepared = quantize_fx.prepare_fx(model, get_default_qconfig_mapping(), (x,))
+    torch.testing.assert_close(prepared(x), model(x))
+
+
+@each_scriptable
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_layers_can_be_scripted_and_saved(rng: Any, parity: Any, dtype: torch.dtype) -> None:
+    layers = [
+        adapted.Normalize(parity=parity),
+        adapted.Normalize(1, (0, 1), 0.5, parity=parity),
+        adapted.Normalize(3.0, None, parity=parity),
+        adapted.L2Normalize(parity=parity),
+        adapted.L2Normalize((-1,), 0.5, parity=parity),
+    ]
+    for layer in layers:
+        model = torch.nn.Sequential(layer)
+        file = io.BytesIO()
+        torch.jit.save(torch.jit.script(model), file)
+        file.seek(0)
+        loaded = torch.jit.load(file)
+        for scale in (1e-4, 1.0, 100.0):
+            x = (normal(rng, 3, 4) * scale).to(dtype)
+            torch.testing.assert_close(loaded(x), model(x))
+
+
+def test_functions_can_be_scripted(rng: Any) -> None:
+    @torch.jit.script
+    def scripted(x: torch.Tensor) -> torch.Tensor:
+        y = adapted.normalize(x, dim=0) + adapted.l2_normalize(x, 1, 0.5, parity="semantic")
+        return y + adapted.l2_normalize(x, parity="native")
+
+    x = normal(rng, 3, 4)
+    expected = (
+        F.normalize(x, dim=0)
+        + adapted.l2_normalize(x, 1, 0.5)
+        + adapted.l2_normalize(x, parity="native")
+    )
+    torch.testing.assert_close(scripted(x), expected)
+    assert torch.jit.script(adapted.normalize)(x).shape == x.shape
+
+
+def test_strict_says_what_to_use_in_place_of_a_script(rng: Any) -> None:
+    for layer in (adapted.Normalize(parity="strict"), adapted.L2Normalize(parity="strict")):
+        with pytest.raises(StrictParityError, match=r"use torch\.jit.trace, torch.compile or"):
+            torch.jit.script(torch.nn.Sequential(layer))
+    with set_options(parity="strict"), pytest.raises(StrictParityError, match="scripted"):
+        torch.jit.script(adapted.L2Normalize())
+
+    @torch.jit.script
+    def scripted(x: torch.Tensor) -> torch.Tensor:
+        return adapted.l2_normalize(x, 1, parity="strict")
+
+    with pytest.raises(torch.jit.Error, match=r"use torch\.jit.trace"):
+        scripted(normal(rng, 3, 4))
+
+
+def kinds(traced: Any) -> list[str]:
+    return [node.kind() for node in traced.inlined_graph.nodes()]
+
+
+@each_level
+def test_a_trace_is_watched_with_sizes_that_are_numbers(rng: Any, parity: Any) -> None:
+    x = normal(rng, 3, 4)
+    for call in [*calls(parity), F.normalize]:
+        plain = torch.jit.trace(call, x)
+        with watch(hosts=["torch"]) as log:
+            traced = torch.jit.trace(call, x, check_trace=False)
+        assert kinds(traced) == kinds(plain)
+        assert '"shape": [\n            3,\n            4' in log.to_json()
+        torch.testing.assert_close(traced(x), call(x))
+
+
+def test_a_record_that_cannot_be_written_leaves_the_others(
+    monkeypatch: pytest.MonkeyPatch, rng: Any
+) -> None:
+    import portnorm.watch as watching
+
+    x = normal(rng, 3, 4)
+    with watch(hosts=["torch"]) as log:
+        F.normalize(x)
+        F.normalize(x, dim=0)
+    port, asked = watching.port, []
+
+    def failing(record: Any) -> Any:
+        asked.append(record)
+        if len(asked) == 1:
+            raise ValueError("no advice")
+        return port(record)
+
+    monkeypatch.setattr(watching, "port", failing)
+    first, second = log.to_dict()["records"]
+    assert first["error"] == "ValueError: no advice"
+    assert second["calls"] == 1
+
+
+# --- strict in place of another level -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["normalize", "l2_normalize"])
+@pytest.mark.parametrize("form", ["hessian", "jacfwd"])
+def test_forward_mode_is_refused_in_one_way(rng: Any, name: str, form: str) -> None:
+    def call(x: torch.Tensor) -> torch.Tensor:
+        return getattr(adapted, name)(x, parity="strict").sum()
+
+    with pytest.raises(StrictParityError, match="in forward mode"):
+        getattr(torch.func, form)(call)(normal(rng, 3, 4))
+
+
+@each_level
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_result_may_be_changed_in_place(rng: Any, parity: Any, transposed: bool) -> None:
+    values = normal(rng, 3, 4)
+    for function in (adapted.normalize, lambda x, **k: adapted.l2_normalize(x, 1, **k)):
+        gradients = []
+        for in_place in (False, True):
+            x = values.clone().requires_grad_()
+            y = function(x.t() if transposed else x, parity=parity)
+            (y.mul_(2) if in_place else y * 2).square().sum().backward()
+            gradients.append(x.grad)
+        assert torch.equal(*gradients)
+
+
+# --- unusual arguments ----------------------------------------------------------------------------
+
+
+def same_error_as_torch(x: torch.Tensor, *arguments: Any, **keywords: Any) -> None:
+    expected = error_of(lambda: F.normalize(x, *arguments, **keywords))
+    found = error_of(lambda: adapted.normalize(x, *arguments, **keywords, parity="strict"))
+    assert (type(found), str(found)) == (type(expected), str(expected))
+
+
+@pytest.mark.parametrize("value", [2**64, 2**70, 10**400, -(2**63) - 1])
+def test_numbers_beyond_64_bits(value: int) -> None:
+    for x in (torch.ones(2, 3), torch.ones(2, 3, dtype=torch.float64)):
+        same_error_as_torch(x, value)
+        same_error_as_torch(x, eps=value)
+
+
+def test_a_dim_of_numpy_with_a_norm_by_name() -> None:
+    same_error_as_torch(torch.ones(2, 3), "fro", np.int64(1))
+
+
+def test_an_out_that_overlaps_the_input() -> None:
+    for read, written in [(slice(0, 4), slice(1, 5)), (slice(1, 5), slice(0, 4))]:
+        memory = torch.arange(1.0, 6.0)
+        x, out = memory[read].view(2, 2), memory[written].view(2, 2)
+        same_error_as_torch(x, out=out)
+    x = torch.ones(2, 2)
+    same_error_as_torch(x, out=x.t())
+    assert adapted.normalize(x, out=x, parity="strict") is x
+
+
+def test_a_floor_that_would_change_the_dtype() -> None:
+    eps = torch.tensor(1e-3, dtype=torch.float64)
+    x = torch.tensor(2.0, dtype=torch.float16)
+    assert adapted.normalize(x, dim=0, eps=eps).dtype == torch.float64
+    with pytest.raises(StrictParityError, match="keeps the dtype"):
+        adapted.normalize(x, dim=0, eps=eps, parity="strict")
+    assert adapted.normalize(x[None], dim=0, eps=eps, parity="strict").dtype == torch.float16
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.parametrize("kind", ["strided", "jagged", "quantized", "float8"])
+def test_tensors_of_unusual_kinds(kind: str) -> None:
+    if kind == "float8":
+        x = torch.ones(2, 3).to(torch.float8_e4m3fn)
+    elif kind == "quantized":
+        x = torch.quantize_per_tensor(torch.ones(2, 3), 0.1, 0, torch.quint8)
+    else:
+        parts = [torch.ones(2), torch.ones(3)]
+        x = torch.nested.nested_tensor(parts, layout=getattr(torch, kind))
+    for function in (adapted.normalize, adapted.l2_normalize):
+        with pytest.raises(StrictParityError, match=r"Normalize (x|each of x)\."):
+            function(x, parity="strict")
