@@ -13,7 +13,6 @@ import functools
 import importlib
 import os
 import re
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar
@@ -22,12 +21,12 @@ from portnorm import files
 from portnorm.errors import StrictParityError
 from portnorm.reference.builds import (
     MINDSPORE,
-    MINDSPORE_BUILDS,
     TORCH,
     TORCH_BUILDS,
     Certified,
     certified,
 )
+from portnorm.reference.live import MACHINES, machine_of, reported_capability, torch_capability
 from portnorm.reference.rules import MindSporeRules, TorchRules
 
 __all__ = [
@@ -149,8 +148,8 @@ class TorchReference(_Reference):
             StrictParityError: a system or a CPU for which nothing is certified.
         """
         torch: Any = importlib.import_module("torch")
-        machine = _machine(cls.framework)
-        capability = _torch_capability(machine, _reported_capability(torch))
+        machine = machine_of(cls.framework)
+        capability = torch_capability(machine, reported_capability(torch))
         return cls(str(torch.__version__), capability, torch.get_num_threads())
 
 
@@ -207,7 +206,7 @@ class MindSporeReference(_Reference):
             StrictParityError: a system or a CPU for which nothing is certified.
         """
         mindspore: Any = importlib.import_module("mindspore")
-        return cls(str(mindspore.__version__), _machine(cls.framework))
+        return cls(str(mindspore.__version__), machine_of(cls.framework))
 
 
 Reference = TorchReference | MindSporeReference
@@ -218,7 +217,6 @@ REFERENCES: dict[str, type[TorchReference] | type[MindSporeReference]] = {
 """The kinds of reference, by framework."""
 
 TORCH_CAPABILITIES = tuple(dict.fromkeys(builds.capability for builds in TORCH_BUILDS))
-MACHINES = tuple(machine for machine, _, _ in MINDSPORE_BUILDS)
 
 
 def by_framework(references: Iterable[Reference]) -> dict[str, Reference]:
@@ -272,49 +270,6 @@ def _not_certified(reference: _Reference, name: str) -> StrictParityError:
         f"Certified are {known}. Choose one of these as the reference, or see with "
         "`portnorm certify` how far the bits of an installed build agree."
     )
-
-
-# --- the machine in use ---------------------------------------------------------------------------
-
-_REPORTED_BY_TORCH = {
-    "x86_64": {"AVX512": "avx512", "AVX2": "avx2", "DEFAULT": "default", "NO AVX": "default"},
-    "aarch64": {"SVE256": "sve256", "DEFAULT": "neon", "NO AVX": "neon"},
-}
-
-
-def _machine(framework: str) -> str:
-    """Return the kind of CPU.
-
-    Raises:
-        StrictParityError: not Linux, for which the certified builds were made, or another CPU.
-    """
-    import platform
-
-    machine = platform.machine()
-    if sys.platform != "linux" or machine not in MACHINES:
-        raise StrictParityError(
-            f"no build of {framework} for {sys.platform} on {machine} is certified, only builds "
-            f"for linux on {' and '.join(MACHINES)}"
-        )
-    return machine
-
-
-def _reported_capability(torch: Any) -> str:
-    if hasattr(torch.backends, "cpu"):
-        return str(torch.backends.cpu.get_cpu_capability())
-    # torch 2.0 has it in a text only.
-    found = re.search(r"CPU capability usage: (.*)", torch.__config__.show())
-    return found[1] if found else "unknown"
-
-
-def _torch_capability(machine: str, reported: str) -> str:
-    names = _REPORTED_BY_TORCH[machine]
-    if reported not in names:
-        raise StrictParityError(
-            f"torch reports the CPU capability {reported!r}, which is not certified on {machine}. "
-            "The environment variable ATEN_CPU_CAPABILITY makes torch use another."
-        )
-    return names[reported]
 
 
 # --- text and files -------------------------------------------------------------------------------
