@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from portnorm.check import Checked
+from portnorm.check import Checked, check
 from portnorm.check.rules import RULES, Problem, Rule
 from portnorm.check.view import View
 from portnorm.source.codes import CODES
 from portnorm.source.edits import Edit, Fix
+from portnorm.source.files import SourceFile
 from portnorm.source.names import NotPythonError
 from tests.check.rules.cases import MINDSPORE, checked, marked
 from tests.conftest import needs_mindspore, needs_torch
+from tests.source.test_notebooks import code, dumped, markdown
 
 
 def test_a_case_without_its_mark_would_fail() -> None:
@@ -145,6 +147,17 @@ def test_code_that_is_no_python_is_reported_where_it_breaks() -> None:
     (found,) = checked(f"{MINDSPORE}ops.L2Normalize()\nprint 'x'\n").findings
     assert (found.code, found.line) == ("PN001", 8)
     assert checked(f"{MINDSPORE}ops.L2Normalize()\nprint 'x'\n", "PN101").findings == ()
+
+
+def test_the_last_line_of_a_finding_counts_in_its_cell() -> None:
+    call = "n = ops.L2Normalize(\n    dim=1,\n    epsilon=1e-4,\n)"
+    cells = [code("from mindspore import ops\n\n"), markdown("# two"), code(f"z = 1\n{call}")]
+    (found,) = check(SourceFile.parse("n.ipynb", dumped(*cells)), frozenset({"PN113"})).findings
+    assert (found.cell, found.line, found.column, found.end_line) == (3, 2, 5, 5)
+    assert found.fix is not None
+    assert [(edit.start, edit.end) for edit in found.fix.edits] == [((3, 5), (3, 8))]
+    (found,) = checked(f"{MINDSPORE}{call}\n", "PN113").findings
+    assert (found.cell, found.line, found.column, found.end_line) == (0, 7, 5, 10)
 
 
 def test_names_that_cannot_be_told_are_counted_and_shown_on_demand() -> None:

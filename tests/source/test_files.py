@@ -37,6 +37,7 @@ ENCODED = {
     "mixed line ends": ("a\rb\r\nc\n\nd", b"a\rb\r\nc\n\nd"),
     "form feed": ("\x0ca\n\x0c\nb\x0b\n", b"\x0ca\n\x0c\nb\x0b\n"),
     "separators of unicode": ("'\u2028\x85'\n", "'\u2028\x85'\n".encode()),
+    "cookie on line three": ("\n\n# coding: ascii\né", "\n\n# coding: ascii\né".encode()),
     "nothing": ("", b""),
     "japanese": ("# coding: euc-jp\n'日本'\n", "# coding: euc-jp\n'日本'\n".encode("euc-jp")),
 }

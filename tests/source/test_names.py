@@ -126,6 +126,7 @@ SCOPES = {
     "from torch import *\nimport torch.nn.functional as F\nF.normalize(x)\n": True,
     "from torch.nn.functional import normalize\ny = normalize(x)\nnormalize = 1\n": True,
     "from torch.nn.functional import normalize\nnormalize = normalize\n": True,
+    "from torch.nn.functional import normalize\ndef f(x):\n    normalize = normalize(x)\n": True,
     "from torch.nn.functional import normalize\nfor normalize in normalize(x):\n    pass\n": False,
     F + "y = f(x)(F.normalize(x)).normalize(x)\n": True,
     F + "y = f'{F.normalize(x)} é {F.normalize(y):>{F.normalize(z)}}'\n": True,

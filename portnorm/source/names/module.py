@@ -11,6 +11,7 @@ import ast
 import builtins
 import functools
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from portnorm.source.names.functions import MODULES, NAMES, ORIGINS, STAR_NAMES, Function
@@ -70,7 +71,6 @@ class Module:
     Attributes:
         text: its source.
         syntax: its syntax tree, and where its nodes stand.
-        scopes: what its names are bound to.
         uses: where it names one of the two.
         unresolved: where it may name one.
         others: how many calls there are of other functions of these names.
@@ -89,18 +89,16 @@ class Module:
     def __init__(self, text: str) -> None:
         self.text = text
         self.syntax = Syntax(text)
-        self.scopes = Scopes(self.syntax)
         self.uses: list[Use] = []
         self.unresolved: list[Unresolved] = []
         self.others = 0
         self._modules: dict[Variable, set[str]] = {}
         self._attributes: dict[ast.ClassDef, dict[str, list[ast.Attribute]]] = {}
-        aliases = {b.path for b in self.scopes.imports if b.origin.rpartition(".")[2] in NAMES}
-        names = NAMES | aliases
+        names = NAMES | {*self._aliases()}
         nodes: list[ast.Name | ast.Attribute] = self.syntax.all_of(ast.Name)
         for node in [*nodes, *self.syntax.all_of(ast.Attribute)]:
             if last_name(node) in names and isinstance(node.ctx, ast.Load):
-                known = self._look_at(node)
+                known = _may_be_imported(node) and self._look_at(node)
                 self.others += not known and self.syntax.called(node) is not None
         for call in self.syntax.all_of(ast.Call):
             if isinstance(call.func, ast.Name) and call.func.id == "getattr":
@@ -108,7 +106,20 @@ class Module:
         self.uses.sort(key=lambda use: (use.line, use.column))
         self.unresolved.sort(key=lambda one: (one.line, one.column))
 
+    @functools.cached_property
+    def scopes(self) -> Scopes:
+        """What the names are bound to; most modules name other functions only, and need none."""
+        return Scopes(self.syntax)
+
     # --- names -----------------------------------------------------------------------------------
+
+    def _aliases(self) -> Iterator[str]:
+        """Yield what imports call a function of the name of one of the two."""
+        statements: list[ast.Import | ast.ImportFrom] = self.syntax.all_of(ast.ImportFrom)
+        for statement in [*statements, *self.syntax.all_of(ast.Import)]:
+            for alias in statement.names:
+                if alias.asname and alias.name.rpartition(".")[2] in NAMES:
+                    yield alias.asname
 
     def qualified(self, node: ast.AST) -> set[str]:
         """Return what a dotted name may mean in full; names of this module begin with a dot."""
@@ -200,8 +211,10 @@ class Module:
         if len(call.args) < 2 or not isinstance(call.args[1], ast.Constant):
             return
         owner, name = call.args[0], call.args[1].value
+        if name not in NAMES:
+            return
         for module in sorted(self.qualified(owner) | self._modules_of(owner)):
-            origin = f"{module}.{name!s}"
+            origin = f"{module}.{name}"
             if origin in ORIGINS:
                 self._add_unresolved("PN201", call, ORIGINS[origin], f"getattr finds {origin}")
 
@@ -296,6 +309,12 @@ class Module:
                 if isinstance(node, ast.Attribute) and _is_of_self(node):
                     self._attributes[owner].setdefault(node.attr, []).append(node)
         return self._attributes[owner]
+
+
+def _may_be_imported(node: ast.expr) -> bool:
+    """Return whether a name can stand for something of a module at all."""
+    first = first_name(node)
+    return first is not None and first.id != "self"
 
 
 def _is_of_self(node: ast.Attribute) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from portnorm.source.names.syntax import Syntax, children, dotted
+from portnorm.source.names.syntax import Syntax, dotted
 
 Kind = Literal["module", "function", "class", "comprehension", "type parameters"]
 
@@ -325,7 +325,7 @@ class Scopes:
             around = Scope("type parameters", scope)
             yield from ((one, around) for one in parameters)
         inner = Scope("function", around, name)
-        for child in children(node.args):
+        for child in self.syntax.children(node.args):
             if isinstance(child, ast.arg):
                 self._bind(child.arg, child, inner)
                 yield child, around
@@ -392,6 +392,6 @@ class Scopes:
         if isinstance(node, _NAMED_BY_STRING) and isinstance(name, str):
             self._bind(name, node, scope)
             yield None, scope
-        yield from ((child, scope) for child in children(node))
+        yield from ((child, scope) for child in self.syntax.children(node))
         if isinstance(node, _STATEMENTS):
             yield None, scope

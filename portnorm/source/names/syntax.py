@@ -94,6 +94,7 @@ class Syntax:
         self.tree = parse(text)
         self._starts = line_starts(text)
         self._parents: dict[ast.AST, ast.AST] = {}
+        self._children: dict[ast.AST, list[ast.AST]] = {}
         self._nodes: dict[type[ast.AST], list[Any]] = {}
         self._sort()
 
@@ -102,15 +103,19 @@ class Syntax:
         while stack:
             node = stack.pop()
             self._nodes.setdefault(type(node), []).append(node)
-            for child in children(node):
-                self._parents[child] = node
-                stack.append(child)
+            self._children[node] = inner = _children(node)
+            self._parents.update(dict.fromkeys(inner, node))
+            stack += inner
 
     def all_of(self, kind: type[Node]) -> list[Node]:
         """Return all nodes of a type, in no particular order."""
         return self._nodes.get(kind, [])
 
     # --- relations -------------------------------------------------------------------------------
+
+    def children(self, node: ast.AST) -> list[ast.AST]:
+        """Return the nodes directly within a node, without contexts and operators."""
+        return self._children.get(node, [])  # `pass` has none, and is left out itself
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """Return the node that directly holds another; None for the module."""
@@ -190,18 +195,18 @@ class Syntax:
         return ast.dump(there) == ast.dump(node)
 
 
-def children(node: ast.AST) -> list[ast.AST]:
-    """Return the nodes directly within a node; twice as fast as `ast.iter_child_nodes`.
+def _children(node: ast.AST) -> list[ast.AST]:
+    """Return the nodes directly within a node, without the contexts and operators that all share.
 
-    Contexts and operators are left out: all nodes share one object of each.
+    It takes half the time of `ast.iter_child_nodes`.
     """
-    found: list[ast.AST] = []
+    inner: list[ast.AST] = []
     for value in node.__dict__.values():
         if value.__class__ is list:
-            found += [one for one in value if isinstance(one, ast.AST) and one._fields]
+            inner += [one for one in value if isinstance(one, ast.AST) and one._fields]
         elif isinstance(value, ast.AST) and value._fields:
-            found.append(value)
-    return found
+            inner.append(value)
+    return inner
 
 
 def last_name(node: ast.AST | None) -> str:

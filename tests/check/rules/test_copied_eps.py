@@ -7,6 +7,13 @@ import pytest
 from tests.check.rules.cases import MINDSPORE, assert_marked, message
 
 HITS = [
+    "n = «ops.L2Normalize(1, +1e-12)",
+    "n = «ops.L2Normalize(1, float('1e-12'))",
+    "n = «ops.L2Normalize(1, 1e-6 * 1e-6)",
+    "n = «ops.L2Normalize(1, 1e-6 / 1e6)",
+    "if x:\n    pass\nelif y:\n    pass\nelse:\n    EPS = 1e-12\n    n = «ops.L2Normalize(1, EPS)",
+    "EPS = 1\nEPS = 1e-12\nif x:\n    pass\nelif «ops.L2Normalize(1, EPS)(x):\n    pass",
+    "EPS = 1e-12; n = «ops.L2Normalize(1, EPS)",
     "n = «ops.L2Normalize(axis=1, epsilon=1e-12)",
     "n = «P.L2Normalize(1, 1e-12)",
     "n = «ops.L2Normalize(1, epsilon=0.000000000001)",
@@ -17,6 +24,20 @@ HITS = [
     "eps = 1e-4\neps = 1e-12\nn = «ops.L2Normalize(1, eps)",
 ]
 MISSES = [
+    "if x:\n    EPS = 1e-12\nn = ops.L2Normalize(1, EPS)",
+    "n = ops.L2Normalize(1, -1e-12)",
+    "n = ops.L2Normalize(1, ~1)",
+    "n = ops.L2Normalize(1, other('1e-12'))",
+    "n = ops.L2Normalize(1, float('1e-12', 1))",
+    "n = ops.L2Normalize(1, float('wrong'))",
+    "n = ops.L2Normalize(1, 1e-12 / 0)",
+    "n = ops.L2Normalize(1, 1e-12 + 0)",
+    "EPS = EPS = 1e-12\nn = ops.L2Normalize(1, EPS)",
+    "EPS, B = 1e-12, 2\nn = ops.L2Normalize(1, EPS)",
+    "EPS = 1e-12\nEPS += 1\nn = ops.L2Normalize(1, EPS)",
+    "from other import EPS\nEPS = 1e-12\nn = ops.L2Normalize(1, EPS)",
+    "A = B\nB = A\nn = ops.L2Normalize(1, A)",
+    "EPS = ops.L2Normalize(1, EPS)",
     "n = ops.L2Normalize(1, 1e-4)",
     "n = ops.L2Normalize(1, 1e-24)",
     "n = ops.L2Normalize(1, EPS)",
