@@ -143,10 +143,6 @@ def _fill(out: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return torch.div(x, y.new_ones(()), out=out).copy_(y)
 
 
-_scripted.stand_in(normalize, _scripted.normalize)
-_scripted.stand_in(l2_normalize, _scripted.l2_normalize)
-
-
 class Normalize(nn.Module):
     """`normalize` as a layer.
 

@@ -1,15 +1,13 @@
-"""What torch.jit.script compiles in place of the functions and layers.
+"""What torch.jit.script compiles of the layers.
 
 TorchScript knows no options, no keyword-only arguments and no values of any type. Here is what is
 left of "native" and "semantic" without them; "strict" is arithmetic that TorchScript cannot hold.
-A layer is scripted at the level that is in force. A function sees no options: parity=None is
-"semantic".
+A layer is scripted at the level that is in force.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, List, Optional  # noqa: UP035  # TorchScript of torch 2.5 reads these
+from typing import Any, List  # noqa: UP035  # TorchScript of torch 2.5 reads these
 
 import torch
 import torch.nn.functional as F
@@ -34,37 +32,11 @@ def check_parity(level: str) -> str:
     return level
 
 
-def stand_in(function: Callable[..., Any], scripted: Callable[..., Any]) -> None:
-    """Let torch.jit.script compile another function where it comes to one.
-
-    It is the mark by which `torch.jit.script_if_tracing` names the function that it wraps.
-    """
-    vars(function)["__script_if_tracing_wrapper"] = True
-    vars(function)["__original_fn"] = scripted
-
-
-def normalize(
-    input: Tensor,
-    p: float = 2.0,
-    dim: int = 1,
-    eps: float = 1e-12,
-    out: Optional[Tensor] = None,  # noqa: UP045
-    parity: Optional[str] = None,  # noqa: UP045
-) -> Tensor:
-    """Torch's function, which "native" and "semantic" are."""
-    if parity is not None and parity == "strict":
-        raise RuntimeError(
-            "parity='strict' cannot be scripted: use torch.jit.trace, torch.compile or "
-            "torch.export, or parity='semantic'."
-        )
-    return F.normalize(input, p, dim, eps, out)
-
-
 def l2_normalize(
     x: Tensor,
     axis: int = 0,
     epsilon: float = 1e-4,
-    parity: Optional[str] = None,  # noqa: UP045
+    parity: str = "semantic",
 ) -> Tensor:
     """MindSpore's function, checked as it checks; TorchScript keeps the texts of errors only."""
     if x.dtype != torch.float16 and x.dtype != torch.float32 and x.dtype != torch.float64:
@@ -76,12 +48,7 @@ def l2_normalize(
     bound = float(torch.tensor(epsilon, dtype=torch.float32).to(x.dtype))
     if bound == 0.0:
         raise RuntimeError("For 'L2Normalize', the parameter of 'epsilon' can not be zero.")
-    if parity is not None and parity == "strict":
-        raise RuntimeError(
-            "parity='strict' cannot be scripted: use torch.jit.trace, torch.compile or "
-            "torch.export, or parity='semantic'."
-        )
-    if parity is not None and parity == "native":
+    if parity == "native":
         return F.normalize(x, 2.0, axis, bound**0.5 if bound > 0 else bound)
     v = x.float() if x.dtype == torch.float16 else x
     squares = _sum(v * v, axis)

@@ -83,11 +83,11 @@ def _add(log: Log, frame: Any, function: str, x: Any, p: Any, dim: Any, eps: Any
 @contextlib.contextmanager
 def _untraced() -> Iterator[None]:
     """Leave no trace in what torch.jit.trace records, in which sizes would be tensors."""
+    set_state: Any = vars(torch._C)["_set_tracing_state"]
     state = torch._C._get_tracing_state()
     if state is None:
         yield
         return
-    set_state: Any = torch._C.__dict__["_set_tracing_state"]
     set_state(None)
     try:
         yield

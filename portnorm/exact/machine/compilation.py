@@ -80,8 +80,8 @@ class _Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        files = self._cache_file
-        self._cache_file = _Files(
+        files: Any = self._cache_file
+        self._cache_file: Any = _Files(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
             source_stamp=files._source_stamp,
