@@ -118,20 +118,19 @@ def test_compare_shows_what_it_has_compared(
 def test_commands_on_source_code_show_what_they_have_found(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured, tmp_path: Path, command: list[str]
 ) -> None:
-    pytest.importorskip("libcst")
     pytest.importorskip("rich")
-    from portnorm.codemod import files
+    from portnorm.source import processes
 
     text = "import torch.nn.functional as F\nF.normalize(x, epsilon=1)\n"
     for name in "ab":
         (tmp_path / f"{name}.py").write_text(text)
-    run = files.run
+    run = processes.run
 
     def interrupted(*arguments: Any) -> Iterator[Any]:
         yield next(run(*arguments))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files, "run", interrupted)
+    monkeypatch.setattr(processes, "run", interrupted)
     code = cli.main([*command, str(tmp_path)])
     out, err = capsys.readouterr()
     assert (code, err.splitlines()[-1]) == (130, "portnorm: interrupted")
