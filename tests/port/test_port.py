@@ -245,8 +245,8 @@ def test_an_import_at_the_end_of_a_file_goes_without_a_line_end() -> None:
             "import portnorm.mindspore\nimport portnorm.mindspore as m\nportnorm",
         ),
         (
-            "from __future__ import annotations; import torch as t\nt.nn.functional.normalize(x)\n",
-            "from __future__ import annotations; import torch as t\nimport portnorm.mindspore\n",
+            "from __future__ import annotations; import torch\n\ntorch.nn.functional.normalize(x)\n",
+            "from __future__ import annotations; import torch\nimport portnorm.mindspore\n",
         ),
     ],
 )
@@ -333,6 +333,19 @@ def test_inline_for_mindspore_leaves_out_p(call: str) -> None:
     assert f"y = {INLINE_FOR_MINDSPORE[call]}\n" in ported.text
     assert ported.text.startswith("import mindspore\n\n\ndef _normalize(x, dim=1, eps=1e-12):\n")
     assert port_source(ported.text, to="mindspore", style="inline").text == ported.text
+
+
+@pytest.mark.parametrize(
+    ("given", "dim"),
+    [("a", "a"), ("axis=a", "a"), ("axis = (a + 1)", "(a + 1)"), ("(a)", "(a)"), ("a.b", "a.b")],
+)
+def test_an_axis_that_is_not_known_is_taken_over_when_it_is_asked_for(given: str, dim: str) -> None:
+    text = f"from mindspore import ops\ny = ops.L2Normalize({given})(x)\n"
+    assert port_source(text, to="torch", style="inline").text == text
+    ported = port_source(text, to="torch", style="inline", unsafe=True).text
+    assert f"y = torch.nn.functional.normalize(x, dim={dim}, eps=0.01)\n" in ported
+    text = text.replace(f"({given})(x)", "((0, 1))(x)")
+    assert port_source(text, to="torch", style="inline", unsafe=True).text == text
 
 
 @pytest.mark.parametrize("text", INLINE)

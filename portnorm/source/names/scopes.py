@@ -17,7 +17,7 @@ from typing import Literal
 
 from portnorm.source.names.syntax import Syntax, dotted
 
-Kind = Literal["module", "function", "class", "comprehension", "type parameters"]
+Kind = Literal["module", "function", "class", "comprehension"]
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _STATEMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.withitem)
@@ -319,18 +319,12 @@ class Scopes:
         name = "" if isinstance(node, ast.Lambda) else node.name
         if name:
             self._bind(name, node, scope)
-        around = scope
-        parameters = getattr(node, "type_params", [])
-        if parameters:
-            around = Scope("type parameters", scope)
-            yield from ((one, around) for one in parameters)
-        inner = Scope("function", around, name)
+        inner = Scope("function", scope, name)
+        yield from ((one, inner) for one in getattr(node, "type_params", []))
         for child in self.syntax.children(node.args):
             if isinstance(child, ast.arg):
                 self._bind(child.arg, child, inner)
-                yield child, around
-            else:
-                yield child, scope
+            yield child, scope
         yield None, inner
         if isinstance(node, ast.Lambda):
             yield node.body, inner
@@ -338,19 +332,14 @@ class Scopes:
         yield from ((one, inner) for one in node.body)
         yield from ((one, scope) for one in node.decorator_list)
         if node.returns is not None:
-            yield node.returns, around
+            yield node.returns, scope
         yield None, scope
 
     def _walk_class(self, node: ast.ClassDef, scope: Scope) -> Iterator[Step]:
         self._bind(node.name, node, scope)
-        around = scope
-        parameters = getattr(node, "type_params", [])
-        if parameters:
-            around = Scope("type parameters", scope)
-            yield from ((one, around) for one in parameters)
-        yield from ((one, scope) for one in node.decorator_list)
-        yield from ((one, around) for one in [*node.bases, *node.keywords])
-        inner = Scope("class", around, node.name)
+        yield from ((one, scope) for one in [*node.decorator_list, *node.bases, *node.keywords])
+        inner = Scope("class", scope, node.name)
+        yield from ((one, inner) for one in getattr(node, "type_params", []))
         yield from ((one, inner) for one in node.body)
         yield None, scope
 
