@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from portnorm.exact import reduction, torch_cascade
+from portnorm.exact.blocks import Columns, entries
 
 SQUARES = reduction.SQUARES
 OBJECT = np.dtype(object)
@@ -91,60 +92,70 @@ def traced(elements: int, squares: bool, add_up: Callable[[Any], Any]) -> Sum:
     return log
 
 
-def _memory(rows: int, columns: int) -> Any:
-    return np.zeros((rows, columns), object)
+def _memory(count: int) -> Any:
+    return np.zeros(count, object)
+
+
+def _columns(x: Any) -> Columns:
+    """Return the place of one column that is all of an array."""
+    return Columns(0, 1, len(x), len(x), 1)
 
 
 def _dim(size: int) -> Any:
-    return np.array([(size, 1)], np.int64)
+    return entries(np.array([(size, 1)], np.int64))
 
 
 def left_to_right(x: Any) -> Any:
     """The slow path of torch, and the forward pass of MindSpore."""
-    total = _memory(1, 1)[0]
-    rows = _memory(9, len(x))
-    reduction.sum_left_to_right(total, x, 0, _dim(len(x)), len(x), SQUARES, 2, False, rows)
+    total, rows = _memory(1), _memory(9 * len(x))
+    add_up = reduction.sum_left_to_right(SQUARES, False, False)
+    add_up(total, x, _columns(x), _dim(len(x)), 2, rows, len(x))
     return total[0]
 
 
 def thread_chunks(x: Any) -> Any:
     """The slow path of torch for one sum of many elements, in chunks of seven."""
-    rows = _memory(9, len(x))
-    return reduction.sum_by_threads(x, 0, _dim(len(x)), 7, SQUARES, 2, False, rows)
+    add_up = reduction.sum_by_threads(SQUARES, False)
+    return add_up(x, 0, _dim(len(x)), 7, 2, _memory(9 * len(x)), len(x))
 
 
 def lanes(x: Any) -> Any:
     """The fast path of torch: eight lanes; of a tail of t, 4 * (t // 4) squares are rounded."""
-    total = _memory(1, 1)[0]
+    total = _memory(1)
     plain_tail = len(x) % 8 // 4 * 4
-    reduction.sum_squares_in_lanes(total, x, 0, len(x), len(x), (0,) * 8, 8, False, plain_tail)
+    reduction.sum_squares_in_lanes(8, 8, False)(total, x, _columns(x), plain_tail)
     return total[0]
+
+
+def _memory_of_cascade() -> tuple[Any, Any]:
+    rows = torch_cascade.LEVELS, torch_cascade.BUFFERS
+    levels, buffers = (_memory(count * torch_cascade.SUM_BLOCK) for count in rows)
+    return levels, buffers
 
 
 def cascade(x: Any) -> Any:
     """The sum in torch's gradient, of a column whose neighbours are summed beside it."""
-    total = _memory(1, 1)[0]
-    torch_cascade.cascade_rows(total, x, 0, 1, len(x), len(x), _memory(4, 1), _memory(4, 1))
+    total = _memory(1)
+    torch_cascade.cascade_rows(total, x, _columns(x), *_memory_of_cascade())
     return total[0]
 
 
 def four_cascades(x: Any) -> Any:
     """The sum in torch's gradient, of a column that is summed alone."""
-    total = _memory(1, 1)[0]
-    torch_cascade.sum_interleaved(total, x, 0, 1, len(x), len(x), _memory(4, 1), _memory(6, 1))
+    total = _memory(1)
+    torch_cascade.sum_interleaved(total, x, _columns(x), *_memory_of_cascade())
     return total[0]
 
 
 def registers(x: Any) -> Any:
     """The sum in torch's gradient, of float32 elements that are neighbours in memory."""
-    return torch_cascade.sum_contiguous(x, 0, len(x), (0,) * 8, False)
+    return torch_cascade.sum_contiguous(8, False)(x, 0, len(x))
 
 
 def halving(x: Any) -> Any:
     """The sums in the gradient of MindSpore."""
-    terms = x.reshape(-1, 1)
-    reduction.halve(terms, x)
-    return terms[0, 0]
+    reduction.halve(x, len(x), 1, 1, x)
+    return x[0]
 
 
 SUMS: dict[Callable[[Any], Any], tuple[int, bool]] = {

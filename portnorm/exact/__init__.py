@@ -8,6 +8,6 @@ torch_walks     which dims a strided reduction walks, and in which order
 torch_parts     whether a part of an array has the bits that it has in the whole
 mindspore_cpu, mindspore_kernels   `L2Normalize` and the gradient of its kernel, likewise
 blocks, reduction   what both functions share: columns in memory, and the orders of sums
-accurate        both at p = 2, near to the exact values; the bits do not matter there
+accurate, accurate_kernels   both at p = 2, near to the exact values; the bits do not matter there
 machine         IEEE operations, vector registers, memory, threads, machine code
 """

@@ -1,140 +1,149 @@
 """Blocks of columns: where they lie, how they are read, divided and written.
 
+Columns are the vectors that are normalized. A kernel takes units of work from a queue, most often
+blocks of neighbouring columns; which thread takes which has no influence on the bits.
+
 Kernels read and write memory without a shape; tables say where things lie. A table has one row per
-dim, innermost first: the size, then the stride of each operand. Columns are the vectors that are
-normalized. A kernel takes units of work from a queue, most often blocks of neighbouring columns;
-which thread takes which has no influence on the bits.
+dim, innermost first: the size, then the stride of each operand. To kernels it is a pointer.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
-from portnorm.exact.machine.compilation import part
+from portnorm.exact.machine.arrays import Array
+from portnorm.exact.machine.compilation import part, subroutine
 from portnorm.exact.machine.ieee import narrow, widen
+from portnorm.exact.machine.pointers import as_wide, is_wide, shifted
 
 ROW = 256
 """Elements of a vector that are widened at once."""
 
+DIM = 5
+"""Numbers that a table has for a dim: the size, and the strides of at most four operands."""
 
-def row(array: Any, start: int, stride: int, count: int, buffer: Any) -> Any:
-    """Return `count` elements, widened, as a contiguous array: a part of `array` where it can be.
 
-    Otherwise they are copied to `buffer`.
+class Columns(NamedTuple):
+    """Columns in memory.
+
+    Attributes:
+        start: where the first element of the first column lies.
+        stride: how far the elements of a column are from each other.
+        column_stride: how far the columns are from each other.
+        size: how many elements a column has along the innermost reduced dim.
+        columns: how many there are.
     """
-    return widen(array[start + stride * np.arange(count)])
+
+    start: int
+    stride: int
+    column_stride: int
+    size: int
+    columns: int
 
 
-@overload(row, strict=False)
-def _compile_row(
-    array: Any, start: Any, stride: Any, count: Any, buffer: Any
-) -> Callable[..., Any]:
-    def copy(array: Any, start: int, stride: int, count: int, buffer: Any) -> Any:
-        if stride == 1:
-            part = array[start : start + count]
-            for j in range(count):
-                buffer[j] = widen(part[j])
-        elif stride == 0:
-            buffer[:count] = widen(array[start])
-        else:
-            for j in range(count):
-                buffer[j] = widen(array[start + j * stride])
-        return buffer[:count]
-
-    def part_or_copy(array: Any, start: int, stride: int, count: int, buffer: Any) -> Any:
-        if stride == 1:
-            return array[start : start + count]
-        if stride == 0:
-            buffer[:count] = array[start]
-        else:
-            for j in range(count):
-                buffer[j] = array[start + j * stride]
-        return buffer[:count]
-
-    return part_or_copy if array.dtype == buffer.dtype else copy
+def entries(table: Array) -> Array:
+    """Return a table as kernels read it, with a row of zeros at its end."""
+    numbers = np.zeros((len(table) + 1, DIM), np.int64)
+    numbers[:-1, : table.shape[1]] = table
+    return numbers.reshape(-1)
 
 
-@part
-def offset(index: int, table: Any, first: int, operand: int) -> int:
-    """Return where the index-th element of the dims from `first` on lies for one operand."""
-    at = 0
-    for d in range(first, table.shape[0]):
-        size = table[d, 0]
-        at += index % size * table[d, operand]
-        index //= size
+@subroutine
+def offset(index, table, operand):
+    """Return where the index-th element of the dims of a table lies for one operand."""
+    at = dim = 0
+    while table[dim] > 0:
+        at += index % table[dim] * table[dim + operand]
+        index //= table[dim]
+        dim += DIM
     return at
 
 
 @part
-def count(table: Any, first: int) -> int:
-    """Return how many elements the dims from `first` on have."""
-    elements = 1
-    for d in range(first, table.shape[0]):
-        elements *= table[d, 0]
-    return elements
+def count(table):
+    """Return how many elements the dims of a table have."""
+    product, dim = 1, 0
+    while table[dim] > 0:
+        product *= table[dim]
+        dim += DIM
+    return product
 
 
 @part
-def place(index: int, column: int, table: Any, operand: int) -> Any:
+def place(index, column, table, operand):
     """Return where a column lies for one operand: index counts the dims outside the innermost."""
-    return offset(index, table, 1, operand) + column * table[0, operand]
+    return offset(index, shifted(table, DIM), operand) + column * table[operand]
+
+
+@subroutine
+def row(array, start, stride, length, buffer):
+    """Return elements, widened, side by side: a part of `array` where it can be.
+
+    Otherwise they are copied to `buffer`.
+    """
+    if stride == 1:
+        part_of_array = shifted(array, start)
+        if is_wide(array):
+            return as_wide(part_of_array, buffer)
+        for j in range(length):
+            buffer[j] = widen(part_of_array[j])
+    else:
+        for j in range(length):
+            buffer[j] = widen(array[start + j * stride])
+    return buffer
 
 
 @part
-def divide_row(y: Any, x: Any, divisor: Any) -> None:
-    """Divide contiguous elements by one number."""
-    for j in range(len(y)):
-        y[j] = narrow(widen(x[j]) / divisor, y)
-
-
-@part
-def divide_columns(y: Any, x: Any, divisors: Any) -> None:
-    """Divide contiguous elements, each by a number of its own."""
-    for j in range(len(y)):
-        y[j] = narrow(widen(x[j]) / divisors[j], y)
-
-
-@part
-def divide_block(
-    y: Any, target: int, x: Any, start: int, divisors: Any, reduced: Any, kept: Any
-) -> None:
-    """Divide neighbouring columns by their divisors."""
-    columns = len(divisors)
-    size, stride, y_stride = reduced[0, 0], reduced[0, 1], reduced[0, 3]
-    column, y_column = kept[0, 1], kept[0, 3]
-    for outer in range(count(reduced, 1)):
-        at = start + offset(outer, reduced, 1, 1)
-        to = target + offset(outer, reduced, 1, 3)
-        if column == 1 and y_column == 1:
-            for _ in range(size):
-                divide_columns(y[to : to + columns], x[at : at + columns], divisors)
-                at += stride
-                to += y_stride
-        elif stride == 1 and y_stride == 1:
-            for j in range(columns):
-                divide_row(y[to : to + size], x[at : at + size], divisors[j])
-                at += column
-                to += y_column
-        else:
-            for j in range(columns):
-                for i in range(size):
-                    value = widen(x[at + i * stride]) / divisors[j]
-                    y[to + i * y_stride] = narrow(value, y)
-                at += column
-                to += y_column
-
-
-@part
-def store(array: Any, start: int, stride: int, values: Any) -> None:
+def store(array, start, stride, values, length):
     """Write a row of numbers."""
     if stride == 1:
-        part = array[start : start + len(values)]
-        for j in range(len(values)):
-            part[j] = narrow(values[j], array)
+        part_of_array = shifted(array, start)
+        for j in range(length):
+            part_of_array[j] = narrow(values[j], array)
     else:
-        for j in range(len(values)):
+        for j in range(length):
             array[start + j * stride] = narrow(values[j], array)
+
+
+ACROSS, ALONG, SCATTERED = range(3)
+"""How a block is visited: across columns that are neighbours in memory, along columns whose
+elements are, or column by column where x and y allow for neither."""
+
+
+def visit(table: Array, kept: Array, y: int) -> int:
+    """Return how to visit a block: the tables have x as operand 1, and y as operand `y`."""
+    if kept[0, 1] == kept[0, y] == 1:
+        return ACROSS
+    return ALONG if table[0, 1] == table[0, y] == 1 else SCATTERED
+
+
+@functools.cache
+def division(order: int) -> Callable[..., None]:
+    """Return what divides the columns of a block, each by a divisor of its own."""
+
+    def divide(y, target, x, start, divisors, columns, reduced, kept):
+        size, stride, y_stride, outside = reduced[0], reduced[1], reduced[3], shifted(reduced, DIM)
+        for outer in range(count(outside)):
+            at, to = start + offset(outer, outside, 1), target + offset(outer, outside, 3)
+            if order == ACROSS:
+                for i in range(size):
+                    xs, ys = shifted(x, at + i * stride), shifted(y, to + i * y_stride)
+                    for j in range(columns):
+                        ys[j] = narrow(widen(xs[j]) / divisors[j], y)
+            elif order == ALONG:
+                for j in range(columns):
+                    xs, ys = shifted(x, at + j * kept[1]), shifted(y, to + j * kept[3])
+                    divisor = divisors[j]
+                    for i in range(size):
+                        ys[i] = narrow(widen(xs[i]) / divisor, y)
+            else:
+                for j in range(columns):
+                    xs, ys = shifted(x, at + j * kept[1]), shifted(y, to + j * kept[3])
+                    for i in range(size):
+                        ys[i * y_stride] = narrow(widen(xs[i * stride]) / divisors[j], y)
+
+    return part(divide, order)

@@ -17,14 +17,15 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from portnorm import semantics
 from portnorm.exact import mindspore_kernels as kernels
+from portnorm.exact.blocks import ROW, entries, visit
 from portnorm.exact.machine import threads
-from portnorm.exact.machine.arrays import Array, empty, memory
+from portnorm.exact.machine.arrays import Array, Ints, empty, memory
 from portnorm.exact.reduction import FLUSHED_SQUARES, SQUARES
 from portnorm.reference import MindSporeReference
 
@@ -58,22 +59,15 @@ def l2_normalize(
     if x.size == 0:
         return y
     half = x.dtype == np.float16
-    reduced, kept, block, units = _tables(x.shape, dim, x.itemsize, None)
+    plan = _plan(x.shape, dim, x.itemsize, None)
     fused = rules.fused and not half
     source, target = memory(x), memory(y)
-    threads.run(
-        kernels.divide_by_roots,
-        units,
-        x.size,
-        block,
-        target,
-        source,
-        reduced,
-        kept,
-        floor,
-        FLUSHED_SQUARES if fused else SQUARES,
-        half,
-    )
+    length = max(plan.block, ROW)
+    kind = FLUSHED_SQUARES if fused else SQUARES
+    kernel = kernels.divide_by_roots(kind, half, plan.neighbours, plan.visits)
+    scratch = kernels.ROOT_ROWS * length, _accumulator(x)
+    arguments = length, plan.block, target, source, plan.reduced, plan.kept, floor
+    threads.run(kernel, plan.units, x.size, scratch, *arguments)
     if rules.flushes_subnormals and not half:
         kernels.flush(target, source)
     return y
@@ -123,22 +117,18 @@ def l2_normalize_vjp(
     gradient = empty(x.shape, None, x.dtype)
     if x.size == 0:
         return gradient
-    reduced, kept, block, units = _tables(x.shape, dim, x.itemsize, _LARGEST_TERMS)
-    threads.run(
-        kernels.fill_gradient,
-        units,
-        x.size,
-        block,
-        memory(gradient),
-        memory(x),
-        memory(y),
-        memory(dy),
-        reduced,
-        kept,
-        floor,
-        rules.gradient_fused and x.dtype != np.float16,
-    )
+    plan = _plan(x.shape, dim, x.itemsize, _LARGEST_TERMS)
+    kernel = kernels.fill_gradient(rules.gradient_fused and x.dtype != np.float16)
+    scratch = (kernels.GRADIENT_ROWS + x.shape[dim]) * plan.block, _accumulator(x)
+    arrays = (memory(array) for array in (gradient, x, y, dy))
+    arguments = plan.block, *arrays, plan.reduced, plan.kept, floor
+    threads.run(kernel, plan.units, x.size, scratch, *arguments)
     return gradient
+
+
+def _accumulator(x: Array) -> type[Any]:
+    """Return the type in which elements are computed with."""
+    return np.float64 if x.dtype.char == "d" else np.float32
 
 
 def _check(x: Array, axis: Any, epsilon: Any) -> tuple[int, float]:
@@ -158,11 +148,28 @@ def _check_arguments(ndim: int, dtype: Any, axis: Any, epsilon: Any) -> tuple[in
 _check_once = functools.lru_cache(maxsize=256)(_check_arguments)
 
 
+class _Plan(NamedTuple):
+    """What depends on the layout, and not on the values.
+
+    Attributes:
+        reduced, kept: tables of the dims that are summed, and of those that are kept.
+        block: columns in a unit of work.
+        units: how many there are.
+        neighbours: whether columns lie side by side.
+        visits: how a block is divided, see `blocks.visit`.
+    """
+
+    reduced: Array
+    kept: Array
+    block: int
+    units: int
+    neighbours: bool
+    visits: int
+
+
 @functools.lru_cache(maxsize=1024)
-def _tables(
-    shape: tuple[int, ...], dim: int, width: int, elements: int | None
-) -> tuple[Array, Array, int, int]:
-    """Return the tables of the reduced and of the kept dims, columns in a block, and blocks.
+def _plan(shape: Ints, dim: int, width: int, elements: int | None) -> _Plan:
+    """Plan a call.
 
     Args:
         shape: of the array.
@@ -176,14 +183,15 @@ def _tables(
         rows = [(inner, 1), *rows]
     kept = np.array([(count, stride, 0, stride) for count, stride in rows], np.int64)
     reduced = np.array([(size, inner, 0, inner)], np.int64)
-    columns = rows[0][0]
+    columns, column_stride = rows[0]
     # Rows of neighbours are read together where they lie together, and vectors where they do.
     block = _CACHE_BYTES // 16 // width if inner > 1 else max(8, _CACHE_BYTES // (size * width))
     block = min(columns, block)
     if elements is not None:
         block = max(1, min(block, elements // size))
     units = -(-columns // block) * math.prod(kept[1:, 0].tolist())
-    return reduced, kept, block, units
+    visits = visit(reduced, kept, 3)
+    return _Plan(entries(reduced), entries(kept), block, units, column_stride == 1, visits)
 
 
 _CACHE_BYTES = 32768

@@ -5,58 +5,66 @@ Tables, columns and units of work are those of `blocks`.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
-from portnorm.exact.blocks import ROW, divide_block, place, row, store
+from portnorm.exact.blocks import Columns, division, place, row, store
 from portnorm.exact.machine.compilation import kernel, part
 from portnorm.exact.machine.ieee import (
-    accumulators,
     after_entering,
+    computed,
     enter_default_environment,
     flushed,
     fused_multiply_add,
     leave_default_environment,
     rounded,
+    square_root,
 )
+from portnorm.exact.machine.pointers import elements, shifted, smaller
 from portnorm.exact.machine.threads import take, take_next
-from portnorm.exact.reduction import halve, sum_left_to_right
+from portnorm.exact.reduction import BUFFERS, halve, sum_left_to_right
+
+ROOT_ROWS, GRADIENT_ROWS = BUFFERS + 2, 5
+"""Rows of the buffers of `divide_by_roots`, and of `fill_gradient` beside those for the terms."""
+
+
+@functools.cache
+def divide_by_roots(kind: int, in_steps: bool, neighbours: bool, order: int) -> Callable[..., None]:
+    """Return what normalizes blocks of columns. Operands: x, nothing, y.
+
+    Args:
+        kind, in_steps, neighbours: see `sum_left_to_right`.
+        order: see `division`.
+    """
+    add_up, divide = sum_left_to_right(kind, in_steps, neighbours), division(order)
+
+    def divide_by_roots(queue, buffer, length, block, y, x, reduced, kept, epsilon):
+        previous = enter_default_environment()
+        y, x, rows = elements(y), elements(x), elements(buffer)
+        reduced, kept = elements(reduced), elements(kept)
+        floor = computed(after_entering(epsilon), x)
+        roots, columns = shifted(rows, (ROOT_ROWS - 1) * length), kept[0]
+        blocks = (columns + block - 1) // block
+        unit = take(queue)
+        while unit >= 0:
+            index, column = unit // blocks, unit % blocks * block
+            taken = smaller(block, columns - column)
+            start = place(index, column, kept, 1)
+            where = Columns(start, reduced[1], kept[1], reduced[0], taken)
+            add_up(roots, x, where, reduced, floor, rows, length)
+            for j in range(taken):
+                roots[j] = rounded(square_root(roots[j] if roots[j] > floor else floor), x)
+            divide(y, place(index, column, kept, 3), x, start, roots, taken, reduced, kept)
+            unit = take_next(queue)
+        leave_default_environment(previous)
+
+    return kernel(divide_by_roots, kind, in_steps, neighbours, order)
 
 
 @kernel
-def divide_by_roots(
-    queue: Any,
-    block: int,
-    y: Any,
-    x: Any,
-    reduced: Any,
-    kept: Any,
-    epsilon: float,
-    kind: int,
-    in_steps: bool,
-) -> None:
-    """Normalize blocks of columns. Operands: x, nothing, y."""
-    previous = enter_default_environment()
-    rows = accumulators(x, 10, max(block, ROW))
-    floor = rows.dtype.type(after_entering(epsilon))
-    blocks = (kept[0, 0] + block - 1) // block
-    unit = take(queue)
-    while unit >= 0:
-        index, column = unit // blocks, unit % blocks * block
-        roots = rows[9, : min(block, kept[0, 0] - column)]
-        start = place(index, column, kept, 1)
-        sum_left_to_right(roots, x, start, reduced, kept[0, 1], kind, floor, in_steps, rows)
-        for j in range(len(roots)):
-            roots[j] = rounded(np.sqrt(roots[j] if roots[j] > floor else floor), x)
-        target = place(index, column, kept, 3)
-        divide_block(y, target, x, start, roots, reduced, kept)
-        unit = take_next(queue)
-    leave_default_environment(previous)
-
-
-@kernel
-def flush(y: Any, x: Any) -> None:
+def flush(y, x):
     """Take quotients, and the quotients of numerators, that are subnormal for 0."""
     previous = enter_default_environment()
     for i in range(len(y)):
@@ -65,69 +73,68 @@ def flush(y: Any, x: Any) -> None:
 
 
 @part
-def multiply_rows(products: Any, a: Any, b: Any, stored: Any) -> None:
+def multiply_rows(products, a, b, columns, stored):
     """Multiply two rows."""
-    for j in range(len(products)):
+    for j in range(columns):
         products[j] = rounded(a[j] * b[j], stored)
 
 
-@part
-def gradient_row(
-    gradient: Any, y: Any, dy: Any, sums: Any, norms: Any, floor: Any, fused: bool, stored: Any
-) -> None:
-    """Compute one row of the gradient."""
-    for j in range(len(gradient)):
+@functools.cache
+def fill_gradient(fused: bool) -> Callable[..., None]:
+    """Return what writes the gradient of blocks of columns.
+
+    Args:
+        fused: whether dy - y * S uses a fused multiply-add.
+    """
+
+    def across(y, dy, total, stored):
         if fused:
-            along = fused_multiply_add(-y[j], sums[j], dy[j])
-        else:
-            along = rounded(dy[j] - rounded(y[j] * sums[j], stored), stored)
-        gradient[j] = rounded(along / (norms[j] if norms[j] >= floor else floor), stored)
+            return fused_multiply_add(-y, total, dy)
+        return rounded(dy - rounded(y * total, stored), stored)
 
+    across = part(across, fused)
 
-@kernel
-def fill_gradient(
-    queue: Any,
-    block: int,
-    gradient: Any,
-    x: Any,
-    y: Any,
-    dy: Any,
-    reduced: Any,
-    kept: Any,
-    epsilon: float,
-    fused: bool,
-) -> None:
-    """Write the gradient of blocks of columns."""
-    previous = enter_default_environment()
-    size, stride, column_stride = reduced[0, 0], reduced[0, 1], kept[0, 1]
-    rows = accumulators(x, 5, block)
-    terms = accumulators(x, size, block)
-    floor = rows.dtype.type(after_entering(epsilon))
-    blocks = (kept[0, 0] + block - 1) // block
-    unit = take(queue)
-    while unit >= 0:
-        index, column = unit // blocks, unit % blocks * block
-        columns = min(block, kept[0, 0] - column)
-        start = place(index, column, kept, 1)
-        for i in range(size):
-            at = start + i * stride
-            ys = row(y, at, column_stride, columns, rows[0])
-            multiply_rows(terms[i, :columns], ys, row(dy, at, column_stride, columns, rows[1]), x)
-        halve(terms[:, :columns], x)
-        sums = rows[2, :columns]
-        sums[:] = terms[0, :columns]
-        for i in range(size):
-            xs = row(x, start + i * stride, column_stride, columns, rows[0])
-            multiply_rows(terms[i, :columns], xs, xs, x)
-        halve(terms[:, :columns], x)
-        norms = rows[3, :columns]
-        for j in range(columns):
-            norms[j] = rounded(np.sqrt(terms[0, j]), x)
-        for i in range(size):
-            at = start + i * stride
-            ys = row(y, at, column_stride, columns, rows[0])
-            dys = row(dy, at, column_stride, columns, rows[1])
-            gradient_row(rows[4], ys, dys, sums, norms, floor, fused, x)
-            store(gradient, at, column_stride, rows[4, :columns])
-        unit = take_next(queue)
-    leave_default_environment(previous)
+    def fill_gradient(queue, buffer, block, gradient, x, y, dy, reduced, kept, epsilon):
+        previous = enter_default_environment()
+        gradient, x, y, dy = elements(gradient), elements(x), elements(y), elements(dy)
+        reduced, kept, rows = elements(reduced), elements(kept), elements(buffer)
+        floor = computed(after_entering(epsilon), x)
+        size, stride, further = reduced[0], reduced[1], kept[1]
+        second, sums, norms = (
+            shifted(rows, block),
+            shifted(rows, 2 * block),
+            shifted(rows, 3 * block),
+        )
+        result, terms = shifted(rows, 4 * block), shifted(rows, GRADIENT_ROWS * block)
+        blocks = (kept[0] + block - 1) // block
+        unit = take(queue)
+        while unit >= 0:
+            index, column = unit // blocks, unit % blocks * block
+            columns = smaller(block, kept[0] - column)
+            start = place(index, column, kept, 1)
+            for i in range(size):
+                at = start + i * stride
+                ys = row(y, at, further, columns, rows)
+                dys = row(dy, at, further, columns, second)
+                multiply_rows(shifted(terms, i * block), ys, dys, columns, x)
+            halve(terms, size, columns, block, x)
+            for j in range(columns):
+                sums[j] = terms[j]
+            for i in range(size):
+                xs = row(x, start + i * stride, further, columns, rows)
+                multiply_rows(shifted(terms, i * block), xs, xs, columns, x)
+            halve(terms, size, columns, block, x)
+            for j in range(columns):
+                norms[j] = rounded(square_root(terms[j]), x)
+            for i in range(size):
+                at = start + i * stride
+                ys = row(y, at, further, columns, rows)
+                dys = row(dy, at, further, columns, second)
+                for j in range(columns):
+                    divisor = norms[j] if norms[j] >= floor else floor
+                    result[j] = rounded(across(ys[j], dys[j], sums[j], x) / divisor, x)
+                store(gradient, at, further, result, columns)
+            unit = take_next(queue)
+        leave_default_environment(previous)
+
+    return kernel(fill_gradient, fused)

@@ -1,21 +1,30 @@
 """The order of torch.sum: cascades of four levels, in rows and in lanes.
 
 torch.sum keeps four levels of running sums, so that few additions lie between an element and the
-result. Which elements meet depends on how the array lies in memory.
+result. Which elements meet depends on how the array lies in memory. Sums over columns take memory
+for `LEVELS` rows of running sums, and buffers for `BUFFERS` rows.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
-from portnorm.exact.blocks import row
-from portnorm.exact.machine.compilation import part
+from portnorm.exact.blocks import Columns, row
+from portnorm.exact.machine.compilation import part, subroutine
 from portnorm.exact.machine.ieee import widen
 from portnorm.exact.machine.lanes import lane, load_lanes, zero_lanes
+from portnorm.exact.machine.pointers import shifted, smaller
+
+SUM_BLOCK = 256
+"""Columns whose sums are taken side by side, and the length of rows; a multiple of 4 * lanes."""
+
+LEVELS, BUFFERS = 4, 5
 
 
 @part
-def cascade_step_power(size: int) -> int:
+def cascade_step_power(size):
     """Return the binary logarithm of how many rows the lowest level takes."""
     if size <= 2:
         return 4
@@ -23,210 +32,206 @@ def cascade_step_power(size: int) -> int:
     while rest > 0:
         digits += 1
         rest >>= 1
-    return max(4, digits // 4)
+    return 4 if digits < 16 else digits // 4
 
 
 @part
-def add_to(totals: Any, added: Any) -> None:
+def add_to(totals, added, columns):
     """Add one row to another."""
-    for j in range(len(totals)):
+    for j in range(columns):
         totals[j] = totals[j] + added[j]
 
 
-@part
-def add_four_to(totals: Any, a: Any, b: Any, c: Any, d: Any) -> None:
-    """Add four rows to another, one after the other."""
-    for j in range(len(totals)):
-        totals[j] = (((totals[j] + a[j]) + b[j]) + c[j]) + d[j]
-
-
-@part
-def add_rows(
-    totals: Any,
-    x: Any,
-    start: int,
-    stride: int,
-    column_stride: int,
-    size: int,
-    rows: Any,
-) -> None:
-    """Add `size` rows to the running sums, from top to bottom."""
-    columns = len(totals)
+@subroutine
+def add_rows(totals, x, block, rows):
+    """Add rows to the running sums, from top to bottom."""
+    start, stride, further, size, columns = block
     whole = size - size % 4
     for i in range(0, whole, 4):
         at = start + i * stride
-        add_four_to(
-            totals,
-            row(x, at, column_stride, columns, rows[0]),
-            row(x, at + stride, column_stride, columns, rows[1]),
-            row(x, at + 2 * stride, column_stride, columns, rows[2]),
-            row(x, at + 3 * stride, column_stride, columns, rows[3]),
-        )
+        a = row(x, at, further, columns, rows)
+        b = row(x, at + stride, further, columns, shifted(rows, SUM_BLOCK))
+        c = row(x, at + 2 * stride, further, columns, shifted(rows, 2 * SUM_BLOCK))
+        d = row(x, at + 3 * stride, further, columns, shifted(rows, 3 * SUM_BLOCK))
+        for j in range(columns):
+            totals[j] = (((totals[j] + a[j]) + b[j]) + c[j]) + d[j]
     for i in range(whole, size):
-        at = start + i * stride
-        add_to(totals, row(x, at, column_stride, columns, rows[0]))
+        add_to(totals, row(x, start + i * stride, further, columns, rows), columns)
 
 
-@part
-def cascade_rows(
-    totals: Any,
-    x: Any,
-    start: int,
-    stride: int,
-    column_stride: int,
-    size: int,
-    levels: Any,
-    rows: Any,
-) -> None:
-    """Fill `totals` with the sums of columns of `size` rows, each column a cascade of its own."""
-    columns = len(totals)
+@subroutine
+def cascade_rows(totals, x, block, levels, rows):
+    """Fill `totals` with the sums of columns, each column a cascade of its own."""
+    start, stride, further, size, columns = block
     power = cascade_step_power(size)
     step = 1 << power
     for j in range(columns):
         totals[j] = 0
-        for level in range(1, 4):
-            levels[level, j] = 0
+        for level in range(1, LEVELS):
+            levels[level * SUM_BLOCK + j] = 0
     done = 0
     while done + step <= size:
-        at = start + done * stride
-        add_rows(totals, x, at, stride, column_stride, step, rows)
+        add_rows(totals, x, Columns(start + done * stride, stride, further, step, columns), rows)
         done += step
         lower = totals
-        for level in range(1, 4):
-            upper = levels[level, :columns]
-            add_to(upper, lower)
+        for level in range(1, LEVELS):
+            upper = shifted(levels, level * SUM_BLOCK)
+            add_to(upper, lower, columns)
             for j in range(columns):
                 lower[j] = 0
             if done & ((step - 1) << (level * power)):
                 break
             lower = upper
-    at = start + done * stride
-    add_rows(totals, x, at, stride, column_stride, size - done, rows)
-    for level in range(1, 4):
-        add_to(totals, levels[level, :columns])
+    rest = Columns(start + done * stride, stride, further, size - done, columns)
+    add_rows(totals, x, rest, rows)
+    for level in range(1, LEVELS):
+        add_to(totals, shifted(levels, level * SUM_BLOCK), columns)
 
 
 @part
-def sum_interleaved(
-    totals: Any,
-    x: Any,
-    start: int,
-    stride: int,
-    column_stride: int,
-    size: int,
-    levels: Any,
-    rows: Any,
-) -> None:
+def sum_interleaved(totals, x, block, levels, rows):
     """Fill `totals` with the sums of columns: four cascades, of every fourth row each."""
-    columns = len(totals)
+    start, stride, further, size, columns = block
     quarter = size // 4
-    cascade_rows(totals, x, start, 4 * stride, column_stride, quarter, levels, rows)
+    cascade_rows(totals, x, Columns(start, 4 * stride, further, quarter, columns), levels, rows)
     left_over = start + 4 * quarter * stride
-    add_rows(totals, x, left_over, stride, column_stride, size - 4 * quarter, rows)
-    partial = rows[4, :columns]
+    rest = Columns(left_over, stride, further, size - 4 * quarter, columns)
+    add_rows(totals, x, rest, rows)
+    partial = shifted(rows, 4 * SUM_BLOCK)
     for nth in range(1, 4):
-        at = start + nth * stride
-        cascade_rows(partial, x, at, 4 * stride, column_stride, quarter, levels, rows)
-        add_to(totals, partial)
+        every_fourth = Columns(start + nth * stride, 4 * stride, further, quarter, columns)
+        cascade_rows(partial, x, every_fourth, levels, rows)
+        add_to(totals, partial, columns)
 
 
-@part
-def add_vectors(
-    lanes: Any, x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
-) -> Any:
-    """Add `size` vectors to the lanes; a pair of vectors is added up first."""
-    for at in range(start, start + size * stride, stride):
-        vector = load_lanes(x, at, lanes)
-        if paired:
-            vector = vector + load_lanes(x, at + len(width), lanes)
-        lanes = lanes + vector
-    return lanes
+@functools.cache
+def cascade_lanes(lanes: int, paired: bool) -> Callable[..., Any]:
+    """Return what sums vectors, each lane a cascade of its own."""
+    width = (0,) * lanes
+    add_vectors = vector_adder(lanes, paired)
+
+    def sum_all(x, start, stride, size):
+        zero = zero_lanes(x, width)
+        total = first = second = third = zero
+        power = cascade_step_power(size)
+        step = 1 << power
+        for done in range(step, size + 1, step):
+            first = first + add_vectors(total, x, start + (done - step) * stride, stride, step)
+            if done & ((step - 1) << power):
+                continue
+            second, first = second + first, zero
+            if done & ((step - 1) << (2 * power)):
+                continue
+            third, second = third + second, zero
+        rest = size % step
+        total = add_vectors(total, x, start + (size - rest) * stride, stride, rest)
+        return ((total + first) + second) + third
+
+    return subroutine(sum_all, lanes, paired)
 
 
-@part
-def cascade_lanes(
-    x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
-) -> Any:
-    """Return the sums of `size` vectors, each lane a cascade of its own."""
-    zero = zero_lanes(x, width)
-    total = first = second = third = zero
-    power = cascade_step_power(size)
-    step = 1 << power
-    for done in range(step, size + 1, step):
-        at = start + (done - step) * stride
-        first = first + add_vectors(total, x, at, stride, step, width, paired)
-        if done & ((step - 1) << power):
-            continue
-        second, first = second + first, zero
-        if done & ((step - 1) << (2 * power)):
-            continue
-        third, second = third + second, zero
-    rest = size % step
-    total = add_vectors(total, x, start + (size - rest) * stride, stride, rest, width, paired)
-    return ((total + first) + second) + third
-
-
-@part
-def sum_contiguous(x: Any, start: int, size: int, width: tuple[int, ...], paired: bool) -> Any:
-    """Return the sum of contiguous elements: four cascades in lanes, then the tail first."""
-    lanes = len(width)
-    step = 2 * lanes if paired else lanes
-    vectors = size // step
-    quarter = vectors // 4
-    sums = cascade_lanes(x, start, 4 * step, quarter, width, paired)
-    left_over = start + 4 * quarter * step
-    sums = add_vectors(sums, x, left_over, step, vectors - 4 * quarter, width, paired)
-    for nth in range(1, 4):
-        sums = sums + cascade_lanes(x, start + nth * step, 4 * step, quarter, width, paired)
-    total = lane(zero_lanes(x, width), 0)
-    for i in range(start + vectors * step, start + size):
-        total = total + widen(x[i])
-    for j in range(lanes):
-        total = total + lane(sums, j)
-    return total
-
-
-@part
-def sum_columns(
-    totals: Any,
-    x: Any,
-    start: int,
-    stride: int,
-    column_stride: int,
-    size: int,
-    first: int,
-    columns: int,
-    width: tuple[int, ...],
-    paired: bool,
-    levels: Any,
-    rows: Any,
-) -> None:
-    """Fill `totals` with the sums of `size` rows of some of the columns of a block.
+@functools.cache
+def vector_adder(lanes: int, paired: bool) -> Callable[..., Any]:
+    """Return what adds vectors to lanes.
 
     Args:
-        start: where the first element of the block lies.
-        first: the column of the block that belongs to ``totals[0]``.
-        columns: how many columns the block has. The order depends on it, for some columns are
-            taken in groups, and the last ones singly.
-        width: a tuple of as many entries as torch keeps numbers in a register.
+        lanes: how many there are.
+        paired: whether torch loads two registers at once, as it does for half types; they are
+            added up first.
+    """
+
+    def add_vectors(sums, x, start, stride, size):
+        for at in range(start, start + size * stride, stride):
+            vector = load_lanes(x, at, sums)
+            if paired:
+                vector = vector + load_lanes(x, at + lanes, sums)
+            sums = sums + vector
+        return sums
+
+    return part(add_vectors, lanes, paired)
+
+
+@functools.cache
+def sum_contiguous(lanes: int, paired: bool) -> Callable[..., Any]:
+    """Return what sums contiguous elements: four cascades in lanes, then the tail first."""
+    width, step = (0,) * lanes, 2 * lanes if paired else lanes
+    cascade, add_vectors = cascade_lanes(lanes, paired), vector_adder(lanes, paired)
+
+    def sum_all(x, start, size):
+        vectors = size // step
+        quarter = vectors // 4
+        sums = cascade(x, start, 4 * step, quarter)
+        left_over = start + 4 * quarter * step
+        sums = add_vectors(sums, x, left_over, step, vectors - 4 * quarter)
+        for nth in range(1, 4):
+            sums = sums + cascade(x, start + nth * step, 4 * step, quarter)
+        total = lane(zero_lanes(x, width), 0)
+        for i in range(start + vectors * step, start + size):
+            total = total + widen(x[i])
+        for j in range(lanes):
+            total = total + lane(sums, j)
+        return total
+
+    return part(sum_all, lanes, paired)
+
+
+IN_REGISTERS, IN_ROWS, IN_EITHER = range(3)
+"""How columns are summed: each by `sum_contiguous`, or side by side; or it depends on the size."""
+
+
+def order_of_columns(size: int, stride: int, lanes: int, paired: bool) -> int:
+    """Return how columns with this size and stride are summed."""
+    return IN_REGISTERS if stride == 1 and size >= (2 * lanes if paired else lanes) else IN_ROWS
+
+
+@functools.cache
+def sum_columns(order: int, lanes: int, paired: bool) -> Callable[..., None]:
+    """Return what fills `totals` with the sums of some of the columns of a block.
+
+    It takes the block, and the first column and the number of those that are summed. The order
+    depends on how many columns the block has: some are taken in groups, and the last ones singly.
+
+    Args:
+        order: how they are summed.
+        lanes: how many numbers torch keeps in a register.
         paired: whether it loads two registers at once, as it does for half types.
     """
-    lanes = len(width)
+    sum_one = sum_contiguous(lanes, paired)
     vector = 2 * lanes if paired else lanes
-    at = start + first * column_stride
-    if stride == 1 and size >= vector:
-        for j in range(len(totals)):
-            totals[j] = sum_contiguous(x, at + j * column_stride, size, width, paired)
-        return
-    if column_stride == 1 and columns >= vector:
-        grouped = columns - columns % (4 * lanes)
-    elif stride < column_stride:
-        grouped = 0
-    else:
-        grouped = columns - columns % 4
-    cascades = min(max(grouped - first, 0), len(totals))
-    if cascades > 0:
-        cascade_rows(totals[:cascades], x, at, stride, column_stride, size, levels, rows)
-    if cascades < len(totals):
-        at += cascades * column_stride
-        sum_interleaved(totals[cascades:], x, at, stride, column_stride, size, levels, rows)
+
+    def in_registers(totals, x, block, first, taken):
+        at = block.start + first * block.column_stride
+        for j in range(taken):
+            totals[j] = sum_one(x, at + j * block.column_stride, block.size)
+
+    def in_rows(totals, x, block, first, taken, levels, rows):
+        start, stride, further, size, columns = block
+        at = start + first * further
+        if further == 1 and columns >= vector:
+            grouped = columns - columns % (4 * lanes)
+        elif stride < further:
+            grouped = 0
+        else:
+            grouped = columns - columns % 4
+        cascades = smaller(grouped - first, taken)
+        if cascades > 0:
+            cascade_rows(totals, x, Columns(at, stride, further, size, cascades), levels, rows)
+        else:
+            cascades = 0
+        if cascades < taken:
+            left = Columns(at + cascades * further, stride, further, size, taken - cascades)
+            sum_interleaved(shifted(totals, cascades), x, left, levels, rows)
+
+    in_registers, in_rows = part(in_registers, lanes, paired), part(in_rows, lanes, paired)
+
+    def sum_all(totals, x, block, first, taken, levels, rows):
+        if order == IN_REGISTERS:
+            in_registers(totals, x, block, first, taken)
+        elif order == IN_ROWS:
+            in_rows(totals, x, block, first, taken, levels, rows)
+        elif block.stride == 1 and block.size >= vector:
+            in_registers(totals, x, block, first, taken)
+        else:
+            in_rows(totals, x, block, first, taken, levels, rows)
+
+    return part(sum_all, order, lanes, paired)

@@ -22,6 +22,7 @@ from portnorm.errors import StrictParityError
 from portnorm.exact import torch_kernels as kernels
 from portnorm.exact.machine import threads
 from portnorm.exact.machine.arrays import NAMES, Array, Ints, check, empty, memory
+from portnorm.exact.torch_cascade import SUM_BLOCK
 from portnorm.exact.torch_plans import (
     KINDS,
     LONG_ROW,
@@ -33,7 +34,6 @@ from portnorm.exact.torch_plans import (
     gradient_plan,
     is_single_element,
     plan_for,
-    units_of,
 )
 from portnorm.reference import TorchReference, TorchRules
 
@@ -76,18 +76,7 @@ def normalize(
     if plan.units < threads.cores() and x.size >= threads.SMALLEST_WORK:
         _divide_in_two_steps(memory(y), memory(x), plan)
     else:
-        threads.run(
-            kernels.divide_by_norms,
-            plan.units,
-            x.size,
-            plan.block,
-            memory(y),
-            memory(x),
-            plan.reduced,
-            plan.kept,
-            plan.eps,
-            plan.rule,
-        )
+        _divide_or_norm(memory(x), plan, memory(y), _NO_NORMS[plan.scratch[1]])
     return y if plan.copy_strides is None else _relayout(y, plan.copy_strides)
 
 
@@ -124,22 +113,26 @@ def _refuse_dtype(x: Array, rules: TorchRules) -> NoReturn:
 
 def _divide_in_two_steps(y: Array, x: Array, plan: Plan) -> None:
     """Divide on several cores what only one can sum."""
-    norms = np.empty(plan.norms, np.float64 if x.dtype == np.float64 else np.float32)
-    threads.run(
-        kernels.fill_norms,
-        plan.units,
-        len(x),
-        plan.block,
-        norms,
-        x,
-        plan.reduced,
-        plan.kept,
-        plan.rule,
-    )
-    units = units_of(plan.elements, LONG_ROW)
-    threads.run(
-        kernels.divide_elements, units, len(x), LONG_ROW, y, x, norms, plan.elements, plan.eps
-    )
+    norms = _norms(x, plan)
+    scratch = kernels.DIVIDE_ROWS * LONG_ROW, norms.dtype
+    arguments = LONG_ROW, y, x, norms, plan.elements, plan.eps
+    threads.run(kernels.divide_elements, plan.rows, len(x), scratch, *arguments)
+
+
+def _norms(x: Array, plan: Plan) -> Array:
+    """Return the norms of memory."""
+    norms = np.empty(plan.norms, plan.scratch[1])
+    _divide_or_norm(x, plan, None, norms)
+    return norms
+
+
+def _divide_or_norm(x: Array, plan: Plan, y: Array | None, norms: Array) -> None:
+    """Write the quotients to y, or, where there is none, the norms."""
+    outputs = x if y is None else y, norms, y is not None
+    threads.run(plan.kernel, plan.units, x.size, plan.scratch, *plan.sizes, *outputs, x, *plan.rest)
+
+
+_NO_NORMS = {kind: np.empty(0, kind) for kind in (np.float32, np.float64)}
 
 
 def _relayout(y: Array, strides: Ints) -> Array:
@@ -216,83 +209,33 @@ def normalize_vjp(
 
 
 def _fill_gradient(gradient: Array, x: Array, g: Array, plan: Plan, layout: GradientPlan) -> None:
-    accumulator = np.float64 if gradient.dtype == np.float64 else np.float32
-    norms, sums = np.empty((2, plan.norms), accumulator)
-    threads.run(
-        kernels.fill_norms,
-        plan.units,
-        x.size,
-        plan.block,
-        norms,
-        x,
-        plan.reduced,
-        plan.kept,
-        plan.rule,
-    )
+    norms = _norms(x, plan)
+    sums = np.empty_like(norms)
     # The summands are no longer needed when the gradient is written, and both are dense.
-    threads.run(
-        kernels.fill_weighted,
-        layout.weigh_units,
-        x.size,
-        ROW,
-        gradient,
-        x,
-        g,
-        norms,
-        layout.weigh,
-        plan.eps,
-    )
+    scratch, given = (kernels.WEIGH_ROWS * ROW, norms.dtype), (ROW, gradient, x, g, norms)
+    weigh = layout.weigh_units, x.size, scratch, *given, layout.weigh
+    threads.run(kernels.fill_weighted, *weigh, plan.eps)
     _fill_sums(sums, gradient, layout.sums)
-    ties = np.zeros(0, np.int64)
     if layout.ties is not None:
         ties = np.zeros(plan.norms, np.int64)
         kernels.count_ties(ties, x, norms, layout.ties)
-    kernels.finish_sums(sums, norms, ties, x, plan.eps, layout.passes_at_floor)
-    threads.run(
-        kernels.fill_gradient,
-        layout.combine_units,
-        x.size,
-        ROW,
-        gradient,
-        x,
-        g,
-        norms,
-        sums,
-        layout.combine,
-        plan.eps,
-        KINDS[plan.p],
-    )
+        kernels.share_among_ties(sums, ties, plan.norms, x)
+    scratch = kernels.GRADIENT_ROWS * ROW, norms.dtype
+    combine = layout.combine_units, x.size, scratch, *given, sums, layout.combine
+    kernel = kernels.fill_gradient(KINDS[plan.p])
+    threads.run(kernel, *combine, plan.eps, layout.passes_at_floor)
 
 
 def _fill_sums(sums: Array, weighted: Array, plan: SumPlan) -> None:
-    runs = math.prod(plan.kept[1:, 0].tolist())
+    scratch = kernels.SUM_ROWS * SUM_BLOCK + plan.threads, sums.dtype
     if len(plan.reduced) == 0:
-        kernels.copy_to_sums(sums, weighted, plan.kept, plan.from_zero)
+        kernels.copy_to_sums(sums, weighted, plan.tables[1], plan.from_zero)
     elif plan.blocks is not None:
-        threads.run(
-            kernels.fill_sums,
-            runs * len(plan.blocks),
-            weighted.size,
-            sums,
-            weighted,
-            plan.reduced,
-            plan.kept,
-            plan.blocks,
-            plan.width,
-            plan.paired,
-        )
+        units = math.prod(plan.kept[1:, 0].tolist()) * len(plan.blocks)
+        kernel = kernels.fill_sums(plan.order, plan.lanes, plan.paired)
+        arguments = sums, weighted, *plan.tables, plan.blocks.reshape(-1), len(plan.blocks)
+        threads.run(kernel, units, weighted.size, scratch, *arguments)
     else:
-        threads.run(
-            kernels.fill_sums_of_several_dims,
-            len(sums),
-            weighted.size,
-            sums,
-            weighted,
-            plan.reduced,
-            plan.kept,
-            plan.chunk,
-            plan.threads,
-            plan.width,
-            plan.paired,
-            plan.in_steps,
-        )
+        kernel = kernels.fill_sums_of_several_dims(plan.lanes, plan.paired, plan.in_steps)
+        given = sums, weighted, *plan.tables, plan.chunk, plan.threads
+        threads.run(kernel, len(sums), weighted.size, scratch, *given)

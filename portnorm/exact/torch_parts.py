@@ -61,7 +61,7 @@ def keeps_bits(
     False
     """
     one, other = (_norm_plan(layout, dtype, p, dim, eps, reference) for layout in (part, whole))
-    if one.rule != other.rule or not _same(one.reduced[:, 0], other.reduced[:, 0]):
+    if _rule(one) != _rule(other) or not _same(one.reduced[:, 0], other.reduced[:, 0]):
         return False
     if part.g is None:
         return True
@@ -90,6 +90,11 @@ def _in_bytes(strides: Ints, dtype: str) -> Ints:
     return tuple(stride * WIDTH[dtype] for stride in strides)
 
 
+def _rule(plan: Plan) -> tuple[Any, ...]:
+    """Return what decides on the order in which a norm is summed."""
+    return plan.way._replace(neighbours=False), plan.number
+
+
 def _same(one: Array, other: Array) -> bool:
     return bool(np.array_equal(one, other))
 
@@ -98,7 +103,7 @@ def _same_sums(one: SumPlan, other: SumPlan) -> bool:
     """Return whether `reduction.sum_columns` adds in the same order."""
     if not _same(one.reduced[:, :1], other.reduced[:, :1]):
         return False
-    if (one.width, one.paired, one.in_steps) != (other.width, other.paired, other.in_steps):
+    if (one.lanes, one.paired, one.in_steps) != (other.lanes, other.paired, other.in_steps):
         return False
     if len(one.reduced) == 0:
         return one.from_zero == other.from_zero
@@ -125,5 +130,5 @@ def _relation(plan: SumPlan) -> tuple[bool, bool, bool]:
 def _in_groups(plan: SumPlan) -> bool:
     """Return whether all columns are in groups, of those of each thread none left over."""
     assert plan.blocks is not None
-    group = 4 * len(plan.width)
+    group = 4 * plan.lanes
     return not ((plan.blocks[:, 3] - plan.blocks[:, 2]) % group).any()

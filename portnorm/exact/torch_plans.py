@@ -10,6 +10,7 @@ import functools
 import itertools
 import math
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ import numpy as np
 
 from portnorm import semantics
 from portnorm.errors import StrictParityError
+from portnorm.exact.blocks import ROW as WIDENED
+from portnorm.exact.blocks import entries, visit
 from portnorm.exact.machine.arrays import Array, Ints, element_strides
 from portnorm.exact.reduction import (
     FUSED_SQUARES,
@@ -27,7 +30,8 @@ from portnorm.exact.reduction import (
     SMALLEST,
     SQUARES,
 )
-from portnorm.exact.torch_kernels import SUM_BLOCK, NormRule
+from portnorm.exact.torch_cascade import SUM_BLOCK, order_of_columns
+from portnorm.exact.torch_kernels import NORM_ROWS, NormWay, divide_by_norms
 from portnorm.exact.torch_walks import (
     Walk,
     broadcast_strides,
@@ -55,10 +59,15 @@ class Plan:
         dims: the dims that are summed over.
         eps: rounded to the dtype.
         p: the order.
-        rule: of the norm.
-        reduced, kept, elements: tables of the dims that are summed, that are kept, and of all.
-            Operands: x, the norms, y.
-        block: columns in a unit of work.
+        way, number: how the norms are summed, and what `norms_of_block` calls so.
+        reduced, kept: tables of the dims that are summed, and of those that are kept. Operands: x,
+            the norms, y.
+        elements: the table of all dims, as kernels read it.
+        rows: how many rows of at most `LONG_ROW` elements that comes to.
+        kernel: what normalizes.
+        scratch: length and dtype of its buffer.
+        sizes: the length of the rows of that, and columns in a unit of work.
+        rest: what the kernel takes after the arrays.
         units: how many there are.
         norms: how many vectors there are.
         y_strides: the layout of the result, None for a C-contiguous one.
@@ -68,11 +77,16 @@ class Plan:
     dims: Ints
     eps: float
     p: float
-    rule: NormRule
+    way: NormWay
+    number: int
     reduced: Array
     kept: Array
     elements: Array
-    block: int
+    rows: int
+    kernel: Callable[..., None]
+    scratch: tuple[int, type[Any]]
+    sizes: tuple[int, int]
+    rest: tuple[Any, ...]
     units: int
     norms: int
     y_strides: Ints | None
@@ -120,18 +134,27 @@ def plan_for(
         walk = reduction_walk(shape, strides, dims, (y_strides,))
         assert walk is not None
     kept = walk.table(walk.reduced, len(walk.sizes))
-    rule = _norm_rule(walk, shape, dtype, arguments, dim, rules, threads)
+    single = is_single_element(shape, dims, dim)
+    way, number = _norm_way(walk, dtype, arguments.p, single, rules, threads)
     block = _block(walk, dtype)
+    length = max(block, WIDENED)
     runs, columns = math.prod(kept[1:, 0].tolist()), int(kept[0, 0])
+    reduced = walk.table(0, walk.reduced)
+    elements = elementwise_walk(shape, (strides, norm_strides, y_strides)).table(0, len(shape))
     return Plan(
         dims=dims,
         eps=arguments.eps,
         p=arguments.p,
-        rule=rule,
-        reduced=walk.table(0, walk.reduced),
+        way=way,
+        number=number,
+        reduced=reduced,
         kept=kept,
-        elements=elementwise_walk(shape, (strides, norm_strides, y_strides)).table(0, len(shape)),
-        block=block,
+        elements=entries(elements),
+        rows=units_of(elements, LONG_ROW),
+        kernel=divide_by_norms(way, visit(reduced, kept, 3)),
+        scratch=(NORM_ROWS * length, np.float64 if dtype == "float64" else np.float32),
+        sizes=(length, block),
+        rest=(entries(reduced), entries(kept), arguments.eps, number, arguments.p),
         units=runs * -(-columns // block),
         norms=runs * columns,
         y_strides=None if y_strides == contiguous_strides(shape) else y_strides,
@@ -150,40 +173,28 @@ def check_arguments(
     return semantics.normalize_arguments(shape, dtype, p, dim, eps, namespace)
 
 
-def _norm_rule(
-    walk: Walk,
-    shape: Ints,
-    dtype: str,
-    arguments: semantics.NormalizeArguments,
-    dim: Any,
-    rules: TorchRules,
-    threads: int,
-) -> NormRule:
-    p = arguments.p
-    size = math.prod(walk.sizes[: walk.reduced])
+def _norm_way(
+    walk: Walk, dtype: str, p: float, single: bool, rules: TorchRules, threads: int
+) -> tuple[NormWay, int]:
     kind = KINDS.get(p, POWERS)
-    if is_single_element(shape, arguments.dims, dim) and not rules.single_element_squared:
+    if single and not rules.single_element_squared:
         kind = NONZERO if p == 0 else MAGNITUDES
     in_steps = dtype == "bfloat16" and rules.bfloat16_sum_in_bfloat16
     if kind == POWERS:
         _check_power(p, in_steps)
-    lanes = rules.lanes // 2 if dtype == "float64" else rules.lanes
-    fast = kind == SQUARES and dtype != "float16" and walk.reduced == 1 and walk.strides[0][0] == 1
-    if kind == SQUARES and not fast and rules.slow_fused and not in_steps:
+    if kind == SQUARES and dtype != "float16" and walk.reduced == 1 and walk.strides[0][0] == 1:
+        lanes = rules.lanes // 2 if dtype == "float64" else rules.lanes
+        step = 2 * lanes if dtype == "bfloat16" else lanes
+        tail = walk.sizes[0] % step
+        plain = {"plain": tail, "mod4": tail - tail % 4, "fused": 0}
+        way = NormWay(kind, False, lanes, step, rules.lanes_fused, False, False)
+        return way, plain[rules.tail[dtype]]
+    if kind == SQUARES and rules.slow_fused and not in_steps:
         kind = FUSED_SQUARES
-    step = (2 * lanes if dtype == "bfloat16" else lanes) if fast else 0
-    tail = size % step if fast else 0
-    plain = {"plain": tail, "mod4": tail - tail % 4, "fused": 0}
-    return NormRule(
-        kind=kind,
-        p=p,
-        in_steps=in_steps,
-        width=(0,) * lanes,
-        step=step,
-        lanes_fused=rules.lanes_fused,
-        plain_tail=plain[rules.tail[dtype]] if fast else 0,
-        chunk=0 if fast or kind in (LARGEST, SMALLEST) else _chunk(walk, threads),
-    )
+    chunk = 0 if kind in (LARGEST, SMALLEST) else _chunk(walk, threads)
+    columns = walk.strides[0][walk.reduced :]
+    neighbours = not chunk and bool(columns) and columns[0] == 1
+    return NormWay(kind, in_steps, 0, 0, False, chunk > 0, neighbours), chunk
 
 
 def is_single_element(shape: Ints, dims: Ints, dim: Any) -> bool:
@@ -245,7 +256,7 @@ class GradientPlan:
     """What of a gradient depends on layout, arguments and reference, and not on the values.
 
     Attributes:
-        weigh: table of the elements. Operands: x, g, norms, weighted.
+        weigh: table of the elements, as kernels read it. Operands: x, g, norms, weighted.
         combine: the same. Operands: x, g, norms, gradient.
         ties: the same, for p = inf and -inf, otherwise None. Operands: x, norms.
         weigh_units, combine_units: how many rows of at most `ROW` elements they come to.
@@ -271,20 +282,24 @@ class SumPlan:
     Attributes:
         reduced, kept: tables of the dims that are summed and that are kept. Operands: the
             summands, the sums. No rows in `reduced` where nothing is summed.
+        tables: both as kernels read them.
         blocks: where one dim is summed, the columns of each unit of work; see `fill_sums`.
+        order: and how they are summed, see `torch_cascade`.
         chunk: otherwise, elements that a thread of torch sums.
         threads: and how many threads there are.
-        width, paired: how torch uses its registers; see `reduction.sum_columns`.
+        lanes, paired: how torch uses its registers; see `torch_cascade.sum_columns`.
         in_steps: whether each sum over the innermost dim is rounded.
         from_zero: whether a sum of one element starts from 0, which turns -0 into 0.
     """
 
     reduced: Array
     kept: Array
+    tables: tuple[Array, Array]
     blocks: Array | None
+    order: int
     chunk: int
     threads: int
-    width: tuple[int, ...]
+    lanes: int
     paired: bool
     in_steps: bool
     from_zero: bool
@@ -318,15 +333,15 @@ def gradient_plan(
     weighted = elementwise_strides(shape, (negated, slope))
     ties = None
     if math.isinf(p):
-        ties = elementwise_walk(shape, (x_strides, norms)).table(0, len(shape))
+        ties = entries(elementwise_walk(shape, (x_strides, norms)).table(0, len(shape)))
     weigh = elementwise_walk(shape, (x_strides, g_strides, norms, weighted)).table(0, len(shape))
     direct = elementwise_strides(shape, (g_strides, norms))
     strides = elementwise_strides(shape, (direct, quotient))
     combine = elementwise_walk(shape, (x_strides, g_strides, norms, strides)).table(0, len(shape))
     return GradientPlan(
-        weigh=weigh,
+        weigh=entries(weigh),
         weigh_units=units_of(weigh, ROW),
-        combine=combine,
+        combine=entries(combine),
         combine_units=units_of(combine, ROW),
         ties=ties,
         strides=None if strides == contiguous_strides(shape) else strides,
@@ -348,14 +363,23 @@ def _sum_plan(
     blocks = None
     if walk.reduced == 1 and not chunk:
         blocks = _blocks(_sections(walk, dtype, threads))
+    reduced = walk.table(0, walk.reduced)[: walk.reduced]
+    kept = walk.table(walk.reduced, len(walk.sizes))
+    paired = in_half and (in_steps or not several)
+    order = 0
+    if blocks is not None:
+        size, stride = reduced[0].tolist()[:2]
+        order = order_of_columns(size, stride, lanes, paired)
     return SumPlan(
-        reduced=walk.table(0, walk.reduced)[: walk.reduced],
-        kept=walk.table(walk.reduced, len(walk.sizes)),
+        reduced=reduced,
+        kept=kept,
+        tables=(entries(reduced), entries(kept)),
         blocks=blocks,
+        order=order,
         chunk=chunk or math.prod(walk.sizes[: walk.reduced]),
         threads=threads if chunk else 1,
-        width=(0,) * lanes,
-        paired=in_half and (in_steps or not several),
+        lanes=lanes,
+        paired=paired,
         in_steps=in_steps,
         from_zero=not shape,
     )

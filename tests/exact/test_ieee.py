@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from portnorm.exact import mindspore_cpu, torch_cpu, torch_plans
-from portnorm.exact.machine.compilation import part
+from portnorm.exact.machine.compilation import whole
 from portnorm.exact.machine.ieee import fused_multiply_add, narrow, widen
 from tests.exact.random_cases import converted, random_values
 from tests.exact.rational import round_to
@@ -23,7 +23,7 @@ from tests.exact.same_encoding import Array, check_bits, mismatch
 # --- fused multiply-add --------------------------------------------------------------------------
 
 
-@part
+@whole
 def multiply_add_all(out: Any, a: Any, b: Any, c: Any) -> None:
     for i in range(len(out)):
         out[i] = fused_multiply_add(a[i], b[i], c[i])
@@ -105,13 +105,13 @@ def test_a_product_that_is_rounded_first_is_found(rng: np.random.Generator, dtyp
 # --- half types ----------------------------------------------------------------------------------
 
 
-@part
+@whole
 def widen_all(out: Any, stored: Any) -> None:
     for i in range(len(out)):
         out[i] = widen(stored[i])
 
 
-@part
+@whole
 def narrow_all(out: Any, values: Any) -> None:
     for i in range(len(out)):
         out[i] = narrow(values[i], out)
@@ -222,7 +222,7 @@ def control_bits(added: int) -> Iterator[None]:
 
 def all_results(x: Array, g: Array, eps: float) -> list[Array]:
     """Return results of every kernel that works on values, with arguments not seen before."""
-    for plan in (torch_plans.plan_for, torch_plans.gradient_plan, mindspore_cpu._tables):
+    for plan in (torch_plans.plan_for, torch_plans.gradient_plan, mindspore_cpu._plan):
         plan.cache_clear()
     orders = (0.0, 1.0, 2.0, math.inf)
     found = [torch_cpu.normalize(x, p, dim, eps) for p in orders for dim in (0, 1, None)]

@@ -17,6 +17,7 @@ import pytest
 import portnorm
 from portnorm.exact import mindspore_cpu, torch_cpu
 from portnorm.exact.machine import threads
+from tests.exact.compiled import from_python
 from tests.exact.random_cases import random_values
 from tests.exact.same_encoding import Array, check_bits, mismatch
 from tests.imports.blocked import start_python
@@ -74,9 +75,10 @@ def test_several_cores_give_the_bits_of_one(
 @pytest.mark.parametrize("units", [1, 2, 7, 24])
 def test_each_unit_is_taken_once_and_neighbours_far_apart(units: int, shares: int) -> None:
     queue = np.array((0, 0, units, min(shares, units)))
-    taken = [threads.take(queue)]
+    take, take_next = from_python(threads.take), from_python(threads.take_next)
+    taken = [take(queue)]
     while taken[-1] >= 0:
-        taken.append(threads.take_next(queue))
+        taken.append(take_next(queue))
     assert sorted(taken) == [-1, *range(units)]
     assert queue[1] == units
     if units >= 3 * shares > 3:
@@ -90,20 +92,20 @@ def test_the_caller_does_without_a_thread_that_has_no_memory(
     refused = threading.Event()
     done: list[int] = []
 
-    def kernel(queue: Array, units: int) -> None:
+    def kernel(queue: Array, buffer: Array, units: int) -> None:
         if threading.current_thread() is not caller:
             refused.set()
             raise MemoryError
         assert refused.wait(10)
-        unit = threads.take(queue)
+        unit = from_python(threads.take)(queue)
         while unit >= 0:
             done.append(unit)
-            unit = threads.take_next(queue)
+            unit = from_python(threads.take_next)(queue)
 
     with_cores(monkeypatch, 2)
     for _ in range(2):  # the thread is still there
         refused.clear()
-        threads.run(kernel, 5, threads.SMALLEST_WORK, 5)
+        threads.run(kernel, 5, threads.SMALLEST_WORK, (0, np.float32), 5)
         assert refused.is_set()
     assert sorted(done) == sorted([*range(5), *range(5)])
     threads._pools.clear()
@@ -264,19 +266,20 @@ def test_code_with_another_signature_is_compiled_anew(installation: Path, tmp_pa
 
 EVERY_FUNCTION = """
 import numpy as np
-from portnorm.exact import mindspore_cpu, mindspore_kernels, torch_cpu, torch_kernels
+import gc
+from numba.core.dispatcher import Dispatcher
+from portnorm.exact import mindspore_cpu, torch_cpu
 
 x = np.array([[3, 4], [1, 1]], np.float32)
 y = torch_cpu.normalize(x)
 torch_cpu.normalize_vjp(x, x)
 mindspore_cpu.l2_normalize_vjp(x, mindspore_cpu.l2_normalize(x), x)
-kernels = {
-    id(kernel): kernel
-    for module in (torch_kernels, mindspore_kernels)
-    for kernel in vars(module).values()
-    if hasattr(kernel, "stats") and kernel.stats.cache_path and kernel.signatures
-}
-print(len(kernels), sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels.values()))
+kernels = [
+    found
+    for found in gc.get_objects()
+    if isinstance(found, Dispatcher) and found.signatures and found.stats.cache_path
+]
+print(len(kernels), sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels))
 """
 
 

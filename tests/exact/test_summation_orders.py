@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from portnorm.exact.blocks import Columns, entries
 from portnorm.exact.machine.compilation import part
 from portnorm.exact.machine.lanes import lane
 from portnorm.exact.reduction import (
@@ -23,13 +24,19 @@ from portnorm.exact.reduction import (
     sum_squares_in_lanes,
 )
 from portnorm.exact.torch_cascade import (
+    BUFFERS,
+    IN_EITHER,
+    LEVELS,
+    SUM_BLOCK,
     cascade_lanes,
     cascade_rows,
+    order_of_columns,
     sum_columns,
     sum_contiguous,
     sum_interleaved,
 )
 from tests.exact import orders
+from tests.exact.compiled import from_python
 from tests.exact.random_cases import converted
 from tests.exact.rational import buffer, floats, fractions, kernel_array, round_to
 from tests.exact.same_encoding import Array, check_bits, mismatch
@@ -50,7 +57,25 @@ def rounding(dtype: str) -> orders.Round:
 
 
 def table(*dims: tuple[int, int]) -> Array:
-    return np.array(dims, np.int64)
+    return entries(np.array(dims, np.int64))
+
+
+def left_to_right(
+    totals: Array,
+    x: Array,
+    start: int,
+    dims: tuple[tuple[int, int], ...],
+    column_stride: int,
+    kind: int,
+    in_steps: bool = False,
+) -> None:
+    """Fill in sums as `sum_left_to_right` does."""
+    length = max(32, len(totals))
+    size, stride = dims[0]
+    add_up = from_python(sum_left_to_right(kind, in_steps, column_stride == 1))
+    block = Columns(start, stride, column_stride, size, len(totals))
+    rows, p = buffer(9, length, totals.dtype.name), totals.dtype.type(2)
+    add_up(totals, x, block, table(*dims), p, rows.reshape(-1), length)
 
 
 # --- left to right -------------------------------------------------------------------------------
@@ -71,12 +96,8 @@ def test_left_to_right(rng: np.random.Generator, dtype: str, column_stride: int,
         stride, outer_stride = (20, 500) if column_stride == 1 else (2, 35)
         array = random_elements(rng, 2000, dtype)
         x, computed = kernel_array(array)
-        totals, rows = np.empty(columns, computed), buffer(9, 8, computed)
-        if column_stride == 1:
-            rows = buffer(9, 32, computed)
-        reduced = table((size, stride), (outer, outer_stride))
-        p = totals.dtype.type(2)
-        sum_left_to_right(totals, x, 3, reduced, column_stride, kind, p, False, rows)
+        totals = np.empty(columns, computed)
+        left_to_right(totals, x, 3, ((size, stride), (outer, outer_stride)), column_stride, kind)
         exact = fractions(array)
         expected = [
             sum_kind(
@@ -97,10 +118,9 @@ def test_left_to_right_in_steps_of_bfloat16(rng: np.random.Generator) -> None:
     array = random_elements(rng, 200, "bfloat16")
     x, _ = kernel_array(array)
     for column_stride in (1, 12):
-        totals, rows = np.empty(5, np.float32), buffer(9, 8, "float32")
+        totals = np.empty(5, np.float32)
         stride = 8 if column_stride == 1 else 1
-        reduced, p = table((11, stride)), np.float32(2)
-        sum_left_to_right(totals, x, 0, reduced, column_stride, SQUARES, p, True, rows)
+        left_to_right(totals, x, 0, ((11, stride),), column_stride, SQUARES, in_steps=True)
         exact = fractions(array)
         expected = [
             sum_kind(
@@ -118,7 +138,8 @@ def test_left_to_right_in_steps_of_bfloat16(rng: np.random.Generator) -> None:
 def test_left_to_right_in_the_chunks_of_threads(rng: np.random.Generator, dtype: str) -> None:
     array = random_elements(rng, 700, dtype)
     x, computed = kernel_array(array)
-    rows, r, exact = buffer(9, 16, computed), rounding(computed), fractions(array)
+    rows, r, exact = buffer(9, 16, computed).reshape(-1), rounding(computed), fractions(array)
+    add_up = from_python(sum_by_threads(SQUARES, False))
     for size, outer, chunk in [(9, 5, 12), (40, 1, 40), (7, 6, 41), (50, 2, 7)]:
         reduced = table((size, 2), (outer, 120))
         elements = [exact[1 + k * 120 + i * 2] for k in range(outer) for i in range(size)]
@@ -127,7 +148,7 @@ def test_left_to_right_in_the_chunks_of_threads(rng: np.random.Generator, dtype:
             for begin in range(0, len(elements), chunk)
         ]
         p = np.dtype(computed).type(2)
-        total = sum_by_threads(x, 1, reduced, chunk, SQUARES, p, False, rows)
+        total = add_up(x, 1, reduced, chunk, p, rows, 16)
         found = np.array([total], computed)
         check_bits(found, floats([orders.add_all(parts[1:], r, parts[0])], computed))
 
@@ -140,7 +161,8 @@ def sum_lanes(
 ) -> Array:
     x, computed = kernel_array(array)
     totals = np.empty(columns, computed)
-    sum_squares_in_lanes(totals, x, 2, size, 71, (0,) * lanes, step, fused, plain)
+    add_up = from_python(sum_squares_in_lanes(lanes, step, fused))
+    add_up(totals, x, Columns(2, 1, 71, size, columns), plain)
     return totals
 
 
@@ -200,13 +222,20 @@ def test_another_rule_for_lanes_gives_other_bits(
 # --- cascade -------------------------------------------------------------------------------------
 
 
-@part
-def lanes_of_cascade(
-    sums: Any, x: Any, start: int, stride: int, size: int, width: tuple[int, ...], paired: bool
-) -> None:
-    lanes = cascade_lanes(x, start, stride, size, width, paired)
-    for j in range(len(width)):
-        sums[j] = lane(lanes, j)
+def lanes_of_cascade(lanes: int, paired: bool) -> Callable[..., None]:
+    cascade = cascade_lanes(lanes, paired)
+
+    def fill(sums: Any, x: Any, start: int, stride: int, size: int) -> None:
+        found = cascade(x, start, stride, size)
+        for j in range(lanes):
+            sums[j] = lane(found, j)
+
+    return from_python(part(fill, lanes, paired))
+
+
+def scratch(dtype: str) -> tuple[Array, Array]:
+    """Return memory for the levels of a cascade, and its buffers."""
+    return tuple(buffer(rows, SUM_BLOCK, dtype).reshape(-1) for rows in (LEVELS, BUFFERS))
 
 
 CASCADE_SIZES = (0, 1, 3, 15, 16, 17, 37, 255, 256, 300, 4100)
@@ -221,7 +250,7 @@ def test_a_cascade_in_lanes(rng: np.random.Generator, dtype: str, size: int) -> 
     array = random_elements(rng, 1 + max(size, 1) * step, dtype)
     x, computed = kernel_array(array)
     sums = np.empty(lanes, computed)
-    lanes_of_cascade(sums, x, 1, step, size, (0,) * lanes, paired)
+    lanes_of_cascade(lanes, paired)(sums, x, 1, step, size)
     exact, r = fractions(array)[1:], rounding(computed)
     for j in range(lanes if size < 1000 else 1):
         terms = exact[j : size * step : step]
@@ -250,8 +279,8 @@ def test_a_cascade_of_rows(
         array = random_elements(rng, 2 + max(size, 1) * columns, dtype)
         x, computed = kernel_array(array)
         totals = np.empty(columns, computed)
-        memory = buffer(4, columns, computed), buffer(6, columns, computed)
-        compiled(totals, x, 2, stride, column_stride, size, *memory)
+        block = Columns(2, stride, column_stride, size, columns)
+        from_python(compiled)(totals, x, block, *scratch(computed))
         exact, r = fractions(array), rounding(computed)
         expected = [
             described([exact[2 + j * column_stride + i * stride] for i in range(size)], r)
@@ -266,7 +295,7 @@ def test_contiguous_elements(rng: np.random.Generator, dtype: str, size: int) ->
     lanes, paired = LANES[dtype], dtype == "bfloat16"
     array = random_elements(rng, size + 3, dtype)
     x, computed = kernel_array(array)
-    total = sum_contiguous(x, 3, size, (0,) * lanes, paired)
+    total = from_python(sum_contiguous(lanes, paired))(x, 3, size)
     expected = orders.in_registers(fractions(array)[3:], rounding(computed), lanes, paired)
     check_bits(np.array([total], computed), floats([expected], computed))
 
@@ -277,7 +306,10 @@ LAYOUTS = {"inner": (1, 50), "outer": (80, 1), "near": (2, 100), "far": (160, 2)
 
 @DTYPES
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_columns_by_their_layout(rng: np.random.Generator, dtype: str, layout: str) -> None:
+@pytest.mark.parametrize("either", [False, True], ids=["planned", "either"])
+def test_columns_by_their_layout(
+    rng: np.random.Generator, dtype: str, layout: str, either: bool
+) -> None:
     lanes, paired = LANES[dtype], dtype == "bfloat16"
     stride, column_stride = LAYOUTS[layout]
     for size in (3, 21, 40):
@@ -287,11 +319,10 @@ def test_columns_by_their_layout(rng: np.random.Generator, dtype: str, layout: s
             array = random_elements(rng, reach, dtype)
             x, computed = kernel_array(array)
             totals = np.empty(taken, computed)
-            memory = buffer(4, taken, computed), buffer(6, taken, computed)
-            width = (0,) * lanes
-            sum_columns(
-                totals, x, 1, stride, column_stride, size, first, columns, width, paired, *memory
-            )
+            block = Columns(1, stride, column_stride, size, columns)
+            order = IN_EITHER if either else order_of_columns(size, stride, lanes, paired)
+            add_up = from_python(sum_columns(order, lanes, paired))
+            add_up(totals, x, block, first, taken, *scratch(computed))
             exact, r = fractions(array), rounding(computed)
             expected = [
                 orders.column(
@@ -324,7 +355,8 @@ def test_another_order_gives_other_bits(
         array = random_elements(rng, 90, "float32")
         x, _ = kernel_array(array)
         totals = np.empty(1, np.float32)
-        sum_interleaved(totals, x, 0, 1, 90, 90, buffer(4, 1, "float32"), buffer(6, 1, "float32"))
+        block = Columns(0, 1, 90, 90, 1)
+        from_python(sum_interleaved)(totals, x, block, *scratch("float32"))
         expected = wrong(fractions(array), rounding("float32"))
         found.append(mismatch(totals, floats([expected], "float32")))
     assert any(found)
@@ -341,15 +373,15 @@ def test_halving(rng: np.random.Generator, dtype: str) -> None:
         stored, computed = kernel_array(array)
         terms = array.astype(computed).reshape(size, 3)
         exact = fractions(array)
-        halve(terms, stored)
+        from_python(halve)(terms.reshape(-1), size, 3, 3, stored)
         expected = [orders.halved(exact[j::3], r) for j in range(3)]
         check_bits(terms[0], floats(expected, computed), size)
 
 
 def test_a_single_element_is_added_to_itself() -> None:
-    terms = np.array([[3.0]])
-    halve(terms, terms)
-    assert terms[0, 0] == 6
+    terms = np.array([3.0])
+    from_python(halve)(terms, 1, 1, 1, terms)
+    assert terms[0] == 6
 
 
 # --- the descriptions ----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 ieee            fused multiply-add, half types, the floating-point environment
 lanes           numbers that lie side by side in one register
 arrays          NumPy arrays as the memory that kernels read and write
+pointers        that memory in a kernel
 threads         one kernel on several cores
 compilation     machine code: how it is made from Python, and kept on disk
 """

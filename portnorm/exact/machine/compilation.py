@@ -21,6 +21,10 @@ from typing import Any, TypeVar, cast
 import numba
 from numba import types
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.typed_passes import NativeLowering
 from numba.extending import lower_builtin, type_callable
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -29,21 +33,64 @@ _OPTIONS = {"nogil": True, "error_model": "numpy"}
 """No lock of the interpreter is held, and arithmetic is that of IEEE 754, division by zero too."""
 
 
-def part(function: _Function) -> _Function:
-    """Compile a function that kernels call."""
-    return cast(_Function, numba.njit(**_OPTIONS)(function))
+def part(function: _Function, *of: object) -> _Function:
+    """Compile a function that kernels call, and only they.
+
+    It becomes machine code as part of each kernel. By itself Numba would make machine code of each
+    function, and of wrappers for Python and for C, which took half of the time.
+
+    Args:
+        function: what it does; one of several where a factory makes them of the same source.
+        of: what the factory was given. Code from the disk may meet code that is compiled now, and
+            a linker takes functions of the same name for the same.
+    """
+    return _inner(function, of, _PartCompiler)
 
 
-def kernel(function: _Function) -> _Function:
-    """Compile a function that Python calls, and keep its code on disk."""
-    compiled = part(function)
+def subroutine(function: _Function, *of: object) -> _Function:
+    """Compile a part whose code stands in a kernel once, however often it is called there.
+
+    Without it LLVM copies code to each call, and spends as much time on each copy.
+    """
+    return _inner(function, of, _SubroutineCompiler)
+
+
+def _inner(function: _Function, of: tuple[object, ...], compiler: type[CompilerBase]) -> _Function:
+    _name(function, of)
+    wrappers = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    compiled = numba.njit(**_OPTIONS, **wrappers, pipeline_class=compiler)(function)
+    if not numba.config.DISABLE_JIT:
+        find = compiled.get_call_template
+        # Numba compiles f(x, 1) and f(x, 2) separately, for the types of literals differ.
+        compiled.get_call_template = lambda args, kws: find(map(types.unliteral, args), kws)
+    return cast(_Function, compiled)
+
+
+def whole(function: _Function) -> _Function:
+    """Compile a function that Python calls."""
+    compiled = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, pipeline_class=_Compiler)(function)
+    return cast(_Function, compiled)
+
+
+def kernel(function: _Function, *of: object) -> _Function:
+    """Compile a function that Python calls, and keep its code on disk.
+
+    Args:
+        function: what it does; one of several that a factory makes of the same source.
+        of: what the factory was given, by which the files of the cache are told apart.
+    """
+    _name(function, of)
+    compiled = whole(function)
     if numba.config.DISABLE_JIT:
         return compiled
-    try:
+    with contextlib.suppress(RuntimeError, OSError):  # There is no folder to write to.
         cast(Any, compiled)._cache = _Cache(function)
-    except (RuntimeError, OSError):  # There is no folder to write to.
-        return compiled
     return compiled
+
+
+def _name(function: Callable[..., Any], of: tuple[object, ...]) -> None:
+    words = [*function.__qualname__.split(".<locals>."), *map(str, of)]
+    function.__qualname__ = "_".join(words).replace(".", "_")
 
 
 def instruction(function: Callable[..., Any]) -> Callable[[_Function], _Function]:
@@ -73,6 +120,93 @@ def instruction(function: Callable[..., Any]) -> Callable[[_Function], _Function
     return register
 
 
+_NOT_NEEDED = {
+    "WithLifting",
+    "InlineClosureLikes",
+    "RewriteDynamicRaises",
+    "MakeFunctionToJitFunction",
+    "InlineInlinables",
+    "FindLiterallyCalls",
+    "LiteralUnroll",
+    "LiteralPropagationSubPipelinePass",
+    "InlineOverloads",
+    "NoPythonSupportedFeatureValidation",
+    "DumpParforDiagnostics",
+}
+
+
+class _PartLibrary(JITCodeLibrary):
+    """LLVM's code of a part, which is neither optimized nor turned into machine code."""
+
+    def finalize(self) -> None:
+        self._raise_if_finalized()
+        for library in dict.fromkeys(self._linking_libraries):
+            self._reload_init.update(library._reload_init)
+            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._finalized = True
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        # Numba would clean up each function first.
+        ll_module.data_layout = self._codegen._data_layout
+        self._final_module.link_in(ll_module)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(NativeLowering):
+    """Turn a part into LLVM's code, for which Python gets no entry point."""
+
+    _name = "portnorm_part_lowering"
+    attributes: tuple[str, ...] = ()
+
+    def run_pass(self, state: Any) -> bool:
+        library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        library.enable_object_caching()
+        state.library = library
+        state.flags.no_compile = True
+        super().run_pass(state)
+        for attribute in self.attributes:
+            code = library.get_function(state.cr.fndesc.llvm_func_name)
+            code.add_function_attribute(attribute)
+        library._ensure_finalized()
+        # Callers find a function by its entry point, of which Numba asks that it is a built-in
+        # function. Each of these is another one, and it raises if Python ever calls it.
+        entry_point = (object(),).index
+        state.targetctx.insert_user_function(entry_point, state.cr.fndesc, [library])
+        state.reload_init.extend(library._reload_init)
+        state.cr = state.cr._replace(cfunc=entry_point)
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _SubroutineLowering(_PartLowering):
+    _name = "portnorm_subroutine_lowering"
+    attributes = ("noinline",)
+
+
+class _Compiler(CompilerBase):
+    """Numba's passes without those for forms of Python that kernels do not use."""
+
+    lowering: Any = NativeLowering
+
+    def define_pipelines(self) -> list[Any]:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.passes = [
+            (self.lowering if step is NativeLowering else step, text)
+            for step, text in passes.passes
+            if step.__name__ not in _NOT_NEEDED
+        ]
+        passes.finalize()
+        return [passes]
+
+
+class _PartCompiler(_Compiler):
+    lowering = _PartLowering
+
+
+class _SubroutineCompiler(_Compiler):
+    lowering = _SubroutineLowering
+
+
 class _Cache(FunctionCache):
     """A cache whose failures are misses; a later success replaces the file that failed."""
 
@@ -80,8 +214,8 @@ class _Cache(FunctionCache):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        files: Any = self._cache_file
-        self._cache_file: Any = _Files(
+        files = self._cache_file
+        self._cache_file = _Files(
             cache_path=self._cache_path,
             filename_base=self._impl.filename_base,
             source_stamp=files._source_stamp,
@@ -96,8 +230,10 @@ class _Cache(FunctionCache):
         with contextlib.suppress(Exception):  # a full disk, for one
             super().save_overload(sig, data)
 
-    def _index_key(self, *arguments: Any) -> tuple[Any, ...]:
-        return (*super()._index_key(*arguments), _stamp_of_package())
+    def _index_key(self, signature: Any, codegen: Any) -> tuple[Any, ...]:
+        # What a closure holds differs in each process, and its name says what it was made of.
+        name = self._py_func.__qualname__
+        return signature, codegen.magic_tuple(), name, _stamp_of_package()
 
 
 class _Files(IndexDataCacheFile):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import platform
 import struct
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -19,9 +18,8 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import overload
 
-from portnorm.exact.machine.compilation import instruction
+from portnorm.exact.machine.compilation import instruction, part
 
 HALF, BFLOAT16 = np.uint16, np.int16
 """What the arrays of a kernel hold for float16 and for bfloat16."""
@@ -181,27 +179,55 @@ def _rounded(value: Any, stored: Any) -> Any:
     return (types.float32 if half else value)(*narrowed.args), generate
 
 
+def computed(value: float, stored: Any) -> Any:
+    """Return a float64 in the type in which elements of `stored` are computed with."""
+    return widen(stored[:1]).dtype.type(value)
+
+
+@instruction(computed)
+def _computed(value: Any, stored: Any) -> Any:
+    double = stored.dtype == types.float64
+
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        return arguments[0] if double else builder.fptrunc(arguments[0], ir.FloatType())
+
+    return (types.float64 if double else types.float32)(types.float64, stored), generate
+
+
+def square_root(value: Any) -> Any:
+    """Return the root of a float32 or float64, rounded to that type."""
+    return np.sqrt(value)
+
+
+@instruction(square_root)
+def _square_root(value: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        kind = arguments[0].type
+        name = f"llvm.sqrt.{kind.intrinsic_name}"
+        root = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind]), name)
+        return builder.call(root, arguments)
+
+    return value(value), generate
+
+
+def smallest_normal(stored: Any) -> float:
+    """Return the smallest number that is not subnormal of float32 or float64."""
+    return 2.0**-1022 if stored.dtype == np.float64 else 2.0**-126
+
+
+@instruction(smallest_normal)
+def _smallest_normal(stored: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        smallest = 2.0**-1022 if stored.dtype == types.float64 else 2.0**-126
+        return context.get_constant(types.float64, smallest)
+
+    return types.float64(stored), generate
+
+
+@part
 def flushed(value: Any, stored: Any) -> Any:
     """Return a number of float32 or float64; subnormals become 0 of the same sign."""
-    smallest = 2.0**-1022 if stored.dtype == np.float64 else 2.0**-126
-    return value * np.float32(0) if abs(value) < smallest else value
-
-
-@overload(flushed, strict=False)
-def _compile_flushed(value: Any, stored: Any) -> Callable[..., Any]:
-    smallest = 2.0**-1022 if stored.dtype == types.float64 else 2.0**-126
-    return lambda value, stored: value * np.float32(0) if abs(value) < smallest else value
-
-
-def accumulators(stored: Any, rows: int, columns: int) -> Any:
-    """Return uninitialised memory of the type in which elements of `stored` are computed with."""
-    return np.empty((rows, columns), widen(stored[:1]).dtype)
-
-
-@overload(accumulators, strict=False)
-def _compile_accumulators(stored: Any, rows: Any, columns: Any) -> Callable[..., Any]:
-    kind = np.float64 if stored.dtype == types.float64 else np.float32
-    return lambda stored, rows, columns: np.empty((rows, columns), kind)
+    return value * np.float32(0) if abs(value) < smallest_normal(stored) else value
 
 
 # --- the floating-point environment --------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Lanes: a fixed number of numbers that a processor keeps side by side in one register.
 
 How many there are is part of the type, so that compiled code holds them in a vector register. In
-plain Python lanes are a NumPy array.
+plain Python lanes are a NumPy array. What is called an array here is a pointer to its elements.
 """
 
 from __future__ import annotations
@@ -56,15 +56,6 @@ def spread(value: float, width: tuple[int, ...]) -> Any:
     return np.full(len(width), value)
 
 
-def elements(array: Any) -> Any:
-    """Return a contiguous array as `load_part` and `store_part` take it.
-
-    In compiled code it is the bare address, for whose copies nobody counts references. It has to be
-    asked for in the kernel, which keeps the array alive.
-    """
-    return array
-
-
 def load_part(array: Any, start: int, count: int, like: Any) -> Any:
     """Return `count` elements of `array`, or as many as there are lanes, as float64; then 0."""
     loaded = np.zeros(len(like))
@@ -112,8 +103,7 @@ def _zero(array: Any, width: Any) -> Any:
 @instruction(load_lanes)
 def _load(array: Any, start: Any, like: Any) -> Any:
     def generate(context: Any, builder: Any, arguments: Any) -> Any:
-        data = context.make_array(array)(context, builder, arguments[0]).data
-        first = builder.gep(data, [arguments[1]])
+        first = builder.gep(arguments[0], [arguments[1]])
         element = context.get_data_type(array.dtype)
         vector = ir.VectorType(element, like.lanes)
         value = builder.load(builder.bitcast(first, vector.as_pointer()))
@@ -159,7 +149,7 @@ def _part(
 
     Args:
         context, builder: Numba's.
-        array: the type of what `elements` returns.
+        array: the type of the pointer.
         lanes: how many there are.
         arguments: what that is, where the part starts, and the number of elements.
     """
@@ -170,14 +160,6 @@ def _part(
     mask = builder.icmp_signed("<", ir.Constant(count.type, list(range(lanes))), count)
     name = f"v{lanes}{kind.element.intrinsic_name}"
     return pointer, _I32(array.dtype.bitwidth // 8), mask, f"{name}.p0{name}"
-
-
-@instruction(elements)
-def _elements(array: Any) -> Any:
-    def generate(context: Any, builder: Any, arguments: Any) -> Any:
-        return context.make_array(array)(context, builder, arguments[0]).data
-
-    return types.CPointer(array.dtype)(array), generate
 
 
 @instruction(load_part)

@@ -19,40 +19,56 @@ from typing import Any, TypeAlias
 import numba
 import numpy as np
 from numba import types
-from numba.extending import overload
 
-from portnorm.exact.machine.compilation import instruction, kernel
+from portnorm.exact.machine.compilation import instruction, kernel, part, subroutine
+from portnorm.exact.machine.pointers import smaller
 
 SMALLEST_WORK = 1 << 20
 """Elements below which another thread costs more than it saves."""
 
-_Tasks: TypeAlias = "SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]]"
+_Tasks: TypeAlias = "SimpleQueue[tuple[Callable[..., None], Any, Any, tuple[Any, ...]]]"
 
 _TAKEN, _DONE, _UNITS, _SHARES = range(4)
 """What a queue holds: units taken, units done, all units, and shares into which they fall."""
+_NEW_QUEUE = np.zeros(4, np.int64)
 
 
-def run(kernel: Callable[..., None], units: int, elements: int, *arguments: Any) -> None:
-    """Call ``kernel(queue, *arguments)`` in this thread, and in others if it is worth it.
+def run(
+    kernel: Callable[..., None],
+    units: int,
+    elements: int,
+    scratch: tuple[int, Any],
+    *arguments: Any,
+) -> None:
+    """Call ``kernel(queue, buffer, *arguments)`` in this thread, and in others if it is worth it.
 
     Each call takes units from the queue, with `take` and `take_next`, until none is left. An
     exception such as KeyboardInterrupt may come while other threads still work: they finish the
     unit that they have and take no other one, and the arguments, which have to own their memory,
     live until then.
+
+    Args:
+        kernel: what is called.
+        units: how many units of work there are.
+        elements: how many elements they have together.
+        scratch: length and dtype of the buffer, of which each call has its own.
+        arguments: what all calls have in common.
     """
     workers = 1 if elements < SMALLEST_WORK else min(cores(), units)
-    queue = np.array((0, 0, units, workers))
+    queue = _NEW_QUEUE.copy()
+    queue[_UNITS], queue[_SHARES] = units, workers
     try:
         for _ in range(workers - 1):
-            _submit(kernel, queue, *arguments)
-        kernel(queue, *arguments)
+            _submit(kernel, queue, scratch, *arguments)
+        kernel(queue, np.empty(*scratch), *arguments)
         while workers > 1 and not _all_done(queue):
-            time.sleep(0)  # another thread may need this core
+            time.sleep(0)  # Another thread may need this core.
     except BaseException:
         queue[_TAKEN] = units
         raise
 
 
+@subroutine
 def take(queue: Any) -> Any:
     """Return a unit that no other thread gets, or -1 where none is left.
 
@@ -64,9 +80,10 @@ def take(queue: Any) -> Any:
     if taken >= units:
         return -1
     share, place = taken % shares, taken // shares
-    return share * (units // shares) + min(share, units % shares) + place
+    return share * (units // shares) + smaller(share, units % shares) + place
 
 
+@part
 def take_next(queue: Any) -> Any:
     """Say that one unit is done, and take another."""
     _add(queue, _DONE, 1)
@@ -83,21 +100,13 @@ def _add(queue: Any, index: int, added: int) -> Any:
 @instruction(_add)
 def _atomic_add(queue: Any, index: Any, added: Any) -> Any:
     def generate(context: Any, builder: Any, arguments: Any) -> Any:
-        data = context.make_array(queue)(context, builder, arguments[0]).data
-        entry = builder.gep(data, [arguments[1]])
+        first = arguments[0]
+        if isinstance(queue, types.Array):
+            first = context.make_array(queue)(context, builder, first).data
+        entry = builder.gep(first, [arguments[1]])
         return builder.atomic_rmw("add", entry, arguments[2], "seq_cst")
 
     return types.int64(queue, types.int64, types.int64), generate
-
-
-@overload(take, strict=False)
-def _compile_take(queue: Any) -> Callable[..., Any]:
-    return take
-
-
-@overload(take_next, strict=False)
-def _compile_take_next(queue: Any) -> Callable[..., Any]:
-    return take_next
 
 
 @kernel
@@ -110,10 +119,10 @@ def _all_done(queue: Any) -> bool:
     return bool(done == queue[_UNITS])
 
 
-def _submit(*task: Any) -> None:
+def _submit(kernel: Callable[..., None], queue: Any, scratch: Any, *arguments: Any) -> None:
     tasks = _tasks(os.getpid())
     if tasks is not None:
-        tasks.put((task[0], task[1:]))
+        tasks.put((kernel, queue, scratch, arguments))
 
 
 @functools.cache
@@ -136,13 +145,13 @@ def _tasks(process: int) -> _Tasks | None:
     """
     if process not in _pools:
         tasks: _Tasks = SimpleQueue()
-        if _pools.setdefault(process, tasks) is tasks:  # no other thread was here first
+        if _pools.setdefault(process, tasks) is tasks:  # No other thread was here first.
             try:
                 for _ in range(max(1, cores() - 1)):
                     serve = threading.Thread(target=_serve, args=(tasks,), name="portnorm")
                     serve.daemon = True
                     serve.start()
-            except RuntimeError:  # the interpreter shuts down, or a limit is reached
+            except RuntimeError:  # The interpreter shuts down, or a limit is reached.
                 _pools[process] = None
             except BaseException:  # an interrupt: nobody may be there to serve these tasks
                 _pools.pop(process, None)
@@ -152,8 +161,8 @@ def _tasks(process: int) -> _Tasks | None:
 
 def _serve(tasks: _Tasks) -> None:
     while True:
-        kernel, arguments = tasks.get()
+        kernel, queue, scratch, arguments = tasks.get()
         # What raises it takes no unit, so the caller does without this thread.
         with contextlib.suppress(MemoryError):
-            kernel(*arguments)
-        del kernel, arguments  # their memory is not to wait for the next task
+            kernel(queue, np.empty(*scratch), *arguments)
+        del kernel, queue, arguments  # Their memory is not to wait for the next task.
