@@ -34,6 +34,9 @@ _MOST_ELEMENTS = 2**31 - 2**20
 _LONGEST_ROW = 16384
 """Elements of 4 bytes that the registers of one program hold."""
 
+_MOST_CUT_ROWS = 64
+"""Rows up to which cutting them into parts was measured to be fast."""
+
 _SECTOR = 32
 """The bytes that a GPU reads at least, of which columns side by side use all."""
 
@@ -79,8 +82,8 @@ def launch_of(
     room = _LONGEST_ROW if itemsize < 8 else _LONGEST_ROW // 2
     if inner == 1:
         whole = full <= room
-        N = full if whole else 4096
-        B = max(1, 1024 // N)
+        N = full if whole else 4096 if vectors >= _FULL_GPU else 2048
+        B = max(1, (1024 if n == full else 512) // N)
         bytes_of_warp = 1024
     else:
         least = _SECTOR // itemsize
@@ -92,12 +95,22 @@ def launch_of(
     if not whole and inner > 1:
         N *= 32 // B
     warps = max(1, min(16, B * N * itemsize // bytes_of_warp))
+    if inner == 1 and n < full <= 512:
+        warps = max(1, 512 // (32 * N))  # rows that begin at odd addresses: few threads read each
     if whole:
         return Launch(vectors, n, inner, B, N, warps, 0, n)
     if itemsize == 8:
         return None  # parts are added in float64 without the care that `_dot` takes
     tiles, groups = -(-n // N), -(-vectors // B)
-    parts = max(1, min(tiles, _MOST_PARTS, _FULL_GPU // groups))
+    if inner == 1 and vectors >= _FULL_GPU:
+        parts = 1
+    elif inner == 1:
+        # Parts of many rows, read side by side, took thirty times as long on an H200.
+        if vectors > _MOST_CUT_ROWS or tiles > 2 * _MOST_PARTS:
+            return None
+        parts = min(tiles, _MOST_PARTS)
+    else:
+        parts = max(1, min(tiles, _MOST_PARTS, _FULL_GPU // groups))
     length = -(-tiles // parts) * N
     return Launch(vectors, n, inner, B, N, warps, -(-n // length), length)
 
