@@ -245,7 +245,8 @@ def test_an_import_at_the_end_of_a_file_goes_without_a_line_end() -> None:
             "import portnorm.mindspore\nimport portnorm.mindspore as m\nportnorm",
         ),
         (
-            "from __future__ import annotations; import torch\n\ntorch.nn.functional.normalize(x)\n",
+            "from __future__ import annotations; import torch\n"
+            "\ntorch.nn.functional.normalize(x)\n",
             "from __future__ import annotations; import torch\nimport portnorm.mindspore\n",
         ),
     ],
