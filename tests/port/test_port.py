@@ -349,6 +349,13 @@ def test_an_axis_that_is_not_known_is_taken_over_when_it_is_asked_for(given: str
     assert port_source(text, to="torch", style="inline", unsafe=True).text == text
 
 
+def test_the_helper_stands_after_the_first_block_of_imports() -> None:
+    text = "import os\nimport torch\nx = 1\nimport sys\ntorch.nn.functional.normalize(x, p=2)\n"
+    ported = port_source(text, to="mindspore", style="inline").text
+    assert ported.startswith("import mindspore\nimport os\n\n\ndef _normalize(")
+    assert "\nx = 1\nimport sys\n_normalize(x)\n" in ported
+
+
 @pytest.mark.parametrize("text", INLINE)
 def test_inline_for_torch_takes_the_root_of_epsilon(text: str) -> None:
     ported = port_source(f"from mindspore import ops\n{text}", to="torch", style="inline")

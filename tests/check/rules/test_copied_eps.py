@@ -24,6 +24,7 @@ HITS = [
     "eps = 1e-4\neps = 1e-12\nn = «ops.L2Normalize(1, eps)",
 ]
 MISSES = [
+    "EPS = 1\nif x:\n    EPS = 1e-12\nelse:\n    n = ops.L2Normalize(1, EPS)",
     "if x:\n    EPS = 1e-12\nn = ops.L2Normalize(1, EPS)",
     "n = ops.L2Normalize(1, -1e-12)",
     "n = ops.L2Normalize(1, ~1)",
