@@ -141,7 +141,7 @@ def _write(tally: _Tally, outcome: Outcome[Checked], given: str | Content, fix: 
         try:
             files.write(given, content)
         except OSError as error:
-            _fail(tally, f"{given}: cannot be written: {error}")
+            _fail(tally, str(error))
             return
     if outcome.result is not None:
         tally.fixed += outcome.result.fixed

@@ -147,7 +147,7 @@ def test_a_file_that_cannot_be_written_is_named_and_the_others_are(
     monkeypatch.setattr(os, "replace", fail)
     status, out, err = run("check", "--fix", ".")
     assert status == 2
-    assert err == "portnorm: ./a.py: cannot be written: the disk is full\n"
+    assert err == "portnorm: ./a.py: expected a file that can be written: the disk is full\n"
     assert out == "no findings; 1 mended; 2 calls looked at in 2 files; 1 file failed\n"
     assert [(folder / name).read_bytes() for name in ("a.py", "b.py")] == [WRONG, MENDED]
 
