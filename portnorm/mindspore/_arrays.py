@@ -25,6 +25,7 @@ from mindspore.common._grad_function import _Function
 
 from portnorm.errors import StrictParityError
 from portnorm.mindspore._arguments import records_gradient
+from portnorm.mindspore._precision import shielded
 from portnorm.semantics import Shape
 
 Array = np.ndarray[Any, Any]
@@ -96,7 +97,7 @@ class _Recorded(_Function):  # type: ignore[misc]
         if not records_gradient():
             dx = _gradient(x, dy, *context.call)
         elif formula is not None:
-            dx = _gradient_of(formula)(x, dy)
+            dx = shielded(_gradient_of(formula), x, dy)
         else:
             dx = _RecordedGradient.apply(x, dy, *context.call)
         return dx, None, None

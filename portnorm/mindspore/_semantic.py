@@ -11,7 +11,7 @@ import mindspore
 from mindspore import Tensor
 
 from portnorm import semantics
-from portnorm.mindspore import _arrays, _formula, _graphs, _precision
+from portnorm.mindspore import _arrays, _formula, _graphs
 from portnorm.mindspore._arguments import dtype_name
 from portnorm.mindspore._arrays import Arithmetic
 
@@ -84,7 +84,7 @@ def _definition_bits(
     plan = _semantic_plan(function, dtype, shape, p, dims, eps, target)
 
     def formula(x: Tensor) -> Tensor:
-        return _precision.shielded(_formula.divide, x, plan)
+        return _formula.divide(x, plan)
 
     floor, takes_ties = eps, False
     if function is semantics.L2NORMALIZE:

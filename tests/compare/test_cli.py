@@ -443,7 +443,7 @@ def test_an_interrupt_is_no_result(
 
     monkeypatch.setattr(portnorm.compare, "compare", interrupted)
     assert cli.main(["compare", saved(tmp_path / "a.npy", np.ones(3))]) == 130
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "portnorm: interrupted\n")
 
 
 # --- processes ------------------------------------------------------------------------------------

@@ -290,7 +290,7 @@ def test_a_fresh_process_compiles_nothing_that_this_one_has_used() -> None:
     result = start_python(EVERY_FUNCTION)
     assert result.returncode == 0, result.stderr
     kernels, compiled = map(int, result.stdout.split())
-    assert kernels >= 7
+    assert kernels >= 6
     assert compiled == 0
 
 
@@ -359,7 +359,7 @@ def test_a_damaged_cache_is_compiled_anew_and_replaced(
 ) -> None:
     copy = tmp_path / "damaged"
     shutil.copytree(installation, copy)
-    files = list(copy.rglob(f"mindspore_cpu.flush*.{kind}"))
+    files = list(copy.rglob(f"mindspore_kernels.flush*.{kind}"))
     assert files
     for path in files:
         damaged(path, damage)

@@ -29,7 +29,7 @@ def failures() -> dict[str, str | None]:
     pytest.importorskip("triton", reason="runs kernels in Triton's interpreter")
     seed = os.environ.get("PORTNORM_TEST_SEED") or str(random.SystemRandom().getrandbits(32))
     print(f"PORTNORM_TEST_SEED={seed}")
-    path = os.pathsep.join([str(SCRIPT.parents[2]), *sys.path])
+    path = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-W", "ignore", SCRIPT, seed],
         env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": path},
@@ -70,7 +70,7 @@ def test_a_cpu_tensor_loads_no_triton() -> None:
         "t.l2_normalize(torch.ones(3)); t.l2_normalize(torch.ones(3).half())\n"
         "assert 'triton' not in sys.modules and 'portnorm.torch._fused' not in sys.modules"
     )
-    path = os.pathsep.join([str(SCRIPT.parents[2]), *sys.path])
+    path = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH", "")])
     subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, check=True)
 
 
