@@ -17,9 +17,9 @@ INTERRUPTS = 60
 COMMON = """
 import random, signal, sys
 import numpy as np
-from portnorm.exact import parallel
+from portnorm.exact.machine import threads
 
-parallel.cores = lambda: 3  # also where there is but one
+threads.cores = lambda: 3  # also where there is but one
 seed, interrupts = map(int, sys.argv[1:])
 rng = random.Random(seed)
 
