@@ -141,7 +141,6 @@ class _PartLibrary(JITCodeLibrary):
     def finalize(self) -> None:
         self._raise_if_finalized()
         for library in dict.fromkeys(self._linking_libraries):
-            self._reload_init.update(library._reload_init)
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
 
@@ -172,7 +171,6 @@ class _PartLowering(NativeLowering):
         # function. Each of these is another one, and it raises if Python ever calls it.
         entry_point = (object(),).index
         state.targetctx.insert_user_function(entry_point, state.cr.fndesc, [library])
-        state.reload_init.extend(library._reload_init)
         state.cr = state.cr._replace(cfunc=entry_point)
         return True
 
