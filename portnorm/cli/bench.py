@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from portnorm import files
 from portnorm.cli.common import DONE, needs_tools, say
-from portnorm.errors import InterruptedRunError
+from portnorm.cli.interrupts import so_far
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
@@ -44,11 +44,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
         if arguments.png is not None:
             _check_picture(arguments.png)
-        interrupted = False
-        try:
-            report = _timed(arguments, started)
-        except InterruptedRunError as stopped:
-            report, interrupted = stopped.report, True
+        report, interrupted = so_far(lambda: _timed(arguments, started))
         if interrupted and not report.results:
             raise KeyboardInterrupt
         if arguments.png is not None:

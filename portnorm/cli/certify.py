@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools, positive
-from portnorm.errors import InterruptedRunError
+from portnorm.cli.interrupts import so_far
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
@@ -58,12 +58,9 @@ def _certify(arguments: argparse.Namespace) -> int:
 
         with progress_bar() as progress:  # gone before anything is printed
             run = _certify_installed if arguments.golden is None else _certify_golden
-            interrupted = False
-            try:
-                report = run(arguments, progress)
-            except InterruptedRunError as stopped:
-                report, interrupted = stopped.report, True
-                report.notes.append("interrupted: these are the cases so far")
+            report, interrupted = so_far(lambda: run(arguments, progress))
+    if interrupted:
+        report.notes.append("interrupted: these are the cases so far")
     if interrupted and not report.tallies:
         raise KeyboardInterrupt
     if not any(tally.counts for tally in report.tallies.values()):

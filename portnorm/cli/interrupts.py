@@ -12,8 +12,10 @@ import ctypes
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
+
+from portnorm.errors import InterruptedRunError
 
 _T = TypeVar("_T")
 _SECONDS = 0.05
@@ -49,6 +51,14 @@ def kept() -> Iterator[None]:
         yield
     finally:
         over.set()
+
+
+def so_far(run: Callable[[], Any]) -> tuple[Any, bool]:
+    """Return the report of a run, or what it had when an interrupt came, and whether one came."""
+    try:
+        return run(), False
+    except InterruptedRunError as stopped:
+        return stopped.report, True
 
 
 class Interruptible(Iterable[_T]):

@@ -19,18 +19,7 @@ from portnorm.text import literal
 
 @dataclass(frozen=True)
 class Result:
-    """How the two functions differ on one array; `Comparison` adds how that is shown.
-
-    Attributes:
-        name: of the array.
-        shape: of the array.
-        settings: what was compared.
-        measurement: what was found.
-        computed_by: who computed "normalize", "l2_normalize" and "l2_normalize_gradient".
-        own_gradient: whether the gradient of L2Normalize is that of MindSpore's own kernel, and
-            not the derivative of its formula.
-        versions: of portnorm, numpy, and torch and mindspore where they are installed.
-    """
+    """What `Comparison` holds, which describes the fields, without the ways to show it."""
 
     name: str
     shape: tuple[int, ...]

@@ -18,10 +18,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from portnorm import semantics
-from portnorm.errors import StrictParityError
 from portnorm.exact import torch_kernels as kernels
 from portnorm.exact.machine import threads
-from portnorm.exact.machine.arrays import NAMES, Array, Ints, check, empty, memory
+from portnorm.exact.machine.arrays import NAMES, Array, check, empty, laid_out, memory
 from portnorm.exact.torch_cascade import SUM_BLOCK
 from portnorm.exact.torch_plans import (
     KINDS,
@@ -32,7 +31,6 @@ from portnorm.exact.torch_plans import (
     SumPlan,
     check_arguments,
     gradient_plan,
-    is_single_element,
     plan_for,
 )
 from portnorm.reference import TorchReference, TorchRules
@@ -77,7 +75,7 @@ def normalize(
         _divide_in_two_steps(memory(y), memory(x), plan)
     else:
         _divide_or_norm(memory(x), plan, memory(y), _NO_NORMS[plan.scratch[1]])
-    return y if plan.copy_strides is None else _relayout(y, plan.copy_strides)
+    return y if plan.copy_strides is None else laid_out(y, plan.copy_strides)
 
 
 def _plan_of(x: Array, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Plan:
@@ -86,22 +84,15 @@ def _plan_of(x: Array, p: Any, dim: Any, eps: Any, reference: TorchReference) ->
     if type(dim) is not int or type(p) not in _NUMBERS or type(eps) not in _NUMBERS:
         # Keys of the cache must not compare equal where they mean different things, as True and 1.
         arguments = check_arguments(x.shape, dtype, p, dim, eps, reference.rules)
-        dim = arguments.dims if x.ndim else _dim_of_scalar(dim)
+        dim = arguments.dims if x.ndim else semantics.dim_of_scalar(dim)
         p, eps = arguments.p, float(eps)
     # Rules are compared by identity, which takes less time than comparing references.
     return plan_for(x.shape, x.strides, dtype, p, dim, eps, reference.rules, reference.threads)
 
 
-def _dim_of_scalar(dim: Any) -> int | None:
-    return None if is_single_element((), (), dim) else 0
-
-
 def _refuse_dtype(x: Array, rules: TorchRules) -> NoReturn:
     if x.dtype.kind == "c":
-        raise StrictParityError(
-            f"parity='strict' cannot promise the bits of {x.dtype}: only those of float16, "
-            "bfloat16, float32 and float64 are known. Use parity='semantic'."
-        )
+        raise semantics.dtype_is_not_promised(x.dtype)
     try:
         semantics.normalize_arguments(x.shape, x.dtype.name, 2.0, None, 1e-12)
     except RuntimeError as error:
@@ -133,12 +124,6 @@ def _divide_or_norm(x: Array, plan: Plan, y: Array | None, norms: Array) -> None
 
 
 _NO_NORMS = {kind: np.empty(0, kind) for kind in (np.float32, np.float64)}
-
-
-def _relayout(y: Array, strides: Ints) -> Array:
-    result = empty(y.shape, strides, y.dtype)
-    result[...] = y
-    return result
 
 
 _DEFAULT_REFERENCE = TorchReference()
@@ -185,11 +170,8 @@ def normalize_vjp(
         )
     plan = _plan_of(x, p, dim, eps, reference)
     check(g)
-    if plan.p not in KINDS:
-        raise StrictParityError(
-            f"parity='strict' cannot promise the bits of the gradient at p={plan.p:g}: only those "
-            "at p = 0, 1, 2, inf and -inf are known. Use parity='semantic' for this p."
-        )
+    if plan.p not in semantics.GRADIENT_ORDERS:
+        raise semantics.gradient_is_not_promised(plan.p)
     dtype = NAMES[x.dtype.char]
     layout = gradient_plan(
         x.shape,

@@ -134,7 +134,7 @@ def plan_for(
         walk = reduction_walk(shape, strides, dims, (y_strides,))
         assert walk is not None
     kept = walk.table(walk.reduced, len(walk.sizes))
-    single = is_single_element(shape, dims, dim)
+    single = _is_single_element(shape, dims, dim)
     way, number = _norm_way(walk, dtype, arguments.p, single, rules, threads)
     block = _block(walk, dtype)
     length = max(block, WIDENED)
@@ -197,10 +197,10 @@ def _norm_way(
     return NormWay(kind, in_steps, 0, 0, False, chunk > 0, neighbours), chunk
 
 
-def is_single_element(shape: Ints, dims: Ints, dim: Any) -> bool:
+def _is_single_element(shape: Ints, dims: Ints, dim: Any) -> bool:
     """Return whether each norm is that of one element; a 0-d tensor tells dim=0 from None."""
     if not shape:
-        return dim is None or (isinstance(dim, (tuple, list)) and not dim)
+        return semantics.dim_of_scalar(dim) is None
     return all(shape[d] == 1 for d in dims)
 
 

@@ -214,7 +214,9 @@ def _decoded(array: Array, encoding: Encoding) -> Array:
     if encoding.scalar:
         array = array.reshape(())
     if encoding.strides is not None:
-        array = _with_strides(array, encoding.strides)
+        from portnorm.exact.machine.arrays import laid_out
+
+        array = laid_out(array, encoding.strides)
     return array
 
 
@@ -225,17 +227,6 @@ def _encoded(array: Array, encoding: Encoding) -> Array:
     if encoding.scalar:
         array = array.reshape(1)
     return np.asarray(array, order="C")
-
-
-def _with_strides(array: Array, strides: tuple[int, ...]) -> Array:
-    """Return a copy whose elements lie as those of a view do."""
-    extent = 1 + sum((size - 1) * stride for size, stride in zip(array.shape, strides, strict=True))
-    buffer = np.empty(extent if array.size else 0, array.dtype)
-    laid_out: Array = np.ndarray(
-        array.shape, array.dtype, buffer, strides=[s * array.itemsize for s in strides]
-    )
-    laid_out[...] = array
-    return laid_out
 
 
 # --- second gradients ----------------------------------------------------------------------------

@@ -89,3 +89,10 @@ def empty(shape: tuple[int, ...], strides: Ints | None, dtype: Any) -> Array:
     buffer = new((extent(shape, strides),), dtype)
     size = buffer.itemsize
     return np.ndarray(shape, dtype, buffer, strides=tuple(stride * size for stride in strides))
+
+
+def laid_out(array: Array, strides: Ints) -> Array:
+    """Return a copy whose elements lie at these strides, counted in elements."""
+    copy = empty(array.shape, strides, array.dtype)
+    copy[...] = array
+    return copy
