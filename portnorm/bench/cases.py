@@ -139,6 +139,10 @@ MINDSPORE_ADAPTER = (
         for shape, axis in _SMALL
     ),
     *(
+        Case("mindspore", "normalize", shape, axis, "float32", goal, "native")
+        for shape, axis, goal in [((32, 128), 1, 2.5), (_SQUARE, 1, 1.1)]  # one operator more
+    ),
+    *(
         Case("mindspore", "l2_normalize", (8,), 0, "float32", 1.5, parity, gradient=True)
         for parity in _COMPUTED
     ),

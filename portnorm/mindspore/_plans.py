@@ -84,7 +84,7 @@ def plan_normalize(
         bits = _strict.normalize_bits(shape, name, dim, arguments, get_options().torch_reference)
         return _strict.plan(bits, shape, name, compiling)
     if level == "native":
-        return "native", _native.plan(*_native.arguments_of(shape, name, arguments))
+        return "native", _native.of_normalize(dtype, name, shape, arguments)
     given = semantics.NORMALIZE, dtype, shape, *arguments, target()
     return _semantic.plan(given, compiling)
 
@@ -111,7 +111,7 @@ def plan_l2_normalize(
         bits = _strict.l2_normalize_bits(axis, epsilon, get_options().mindspore_reference)
         return _strict.plan(bits, shape, name, compiling)
     if level == "native":
-        return "native", _native.plan(axis, epsilon)
+        return "native", _native.of_l2_normalize(dtype, name, axis, rounded)
     given = semantics.L2NORMALIZE, dtype, shape, 2.0, (axis,), rounded, target()
     return _semantic.plan(given, compiling)
 
