@@ -104,7 +104,8 @@ def l2_normalize(
         return _strict.l2_normalize(x, axis, epsilon)
     dim, epsilon = l2_normalize_arguments(x, axis, epsilon)
     if level == "native":
-        return F.normalize(x, 2.0, dim, math.sqrt(epsilon) if epsilon > 0 else epsilon)
+        y = F.normalize(x, 2.0, dim, math.sqrt(epsilon) if epsilon > 0 else epsilon)
+        return y.to(x.dtype)  # under autocast on CUDA it is float32
     if x.is_cuda and is_plain_call():
         fused = _kernels()
         if fused is not None and fused.is_served(x, dim):

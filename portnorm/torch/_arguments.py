@@ -134,7 +134,19 @@ def l2_normalize_arguments(x: Any, axis: Any, epsilon: Any) -> tuple[int, float]
 def _check_once(
     ndim: int, dtype: torch.dtype, axis: int, epsilon: float | int
 ) -> tuple[int, float]:
-    return semantics.l2_normalize_arguments(ndim, dtype_name(dtype), axis, epsilon)
+    return _check(ndim, dtype_name(dtype), axis, epsilon)
 
 
-_check_in_graphs = checked_in_graphs(semantics.l2_normalize_arguments)
+def _check(ndim: int, dtype: str, axis: int, epsilon: float | int) -> tuple[int, float]:
+    try:
+        return semantics.l2_normalize_arguments(ndim, dtype, axis, epsilon)
+    except TypeError as error:
+        if "Tensor[BFloat16]" not in str(error):
+            raise
+        raise TypeError(
+            f"{error} Give it x.float(), also under torch.autocast, which makes bfloat16 of what "
+            "comes before."
+        ) from None
+
+
+_check_in_graphs = checked_in_graphs(_check)

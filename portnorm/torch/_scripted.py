@@ -49,7 +49,7 @@ def l2_normalize(
     if bound == 0.0:
         raise RuntimeError("For 'L2Normalize', the parameter of 'epsilon' can not be zero.")
     if parity == "native":
-        return F.normalize(x, 2.0, axis, bound**0.5 if bound > 0 else bound)
+        return F.normalize(x, 2.0, axis, bound**0.5 if bound > 0 else bound).to(x.dtype)
     v = x.float() if x.dtype == torch.float16 else x
     squares = _sum(v * v, axis)
     divisor = torch.where(squares > bound, squares, torch.full_like(squares, bound)).sqrt()

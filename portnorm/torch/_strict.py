@@ -112,6 +112,7 @@ def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     _refuse_kind(input)
     _refuse_forward_mode(input)
     _dtensor.prepare()
+    input = _cast_by_autocast(input)
     p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input)
     dtype = dtype_name(input.dtype)
     gradient = _needs_gradient(input)
@@ -121,6 +122,17 @@ def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     else:
         checked = _arguments(tuple(input.shape), dtype, p, dim, eps, gradient)
     return _operators.normalize(input, *checked, _torch_reference())
+
+
+def _cast_by_autocast(x: Tensor) -> Tensor:
+    """Cast as autocast casts the input of torch's own function on this device.
+
+    On CUDA that is to float32, and on a CPU it is not at all. The function itself is asked, on no
+    elements, because the rule is that of each kind of device.
+    """
+    if not torch.is_autocast_enabled(x.device.type):
+        return x
+    return x.to(torch.nn.functional.normalize(x.new_empty(0), dim=0).dtype)
 
 
 def _check_gradient(p: float) -> None:

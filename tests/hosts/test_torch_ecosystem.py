@@ -59,6 +59,54 @@ def test_autocast_leaves_strict_as_it_leaves_torch(
     assert all(map(same_bits, found, expected))
 
 
+def test_strict_compiles_under_autocast(rng: Any) -> None:
+    x = normal(rng, 5, 33, dtype=torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        compiled = torch.compile(CALLS["normalize, strict"], fullgraph=True, backend="eager")
+        assert same_bits(compiled(x), F.normalize(x))
+
+
+@pytest.fixture
+def cuda_autocast() -> Iterator[None]:
+    """Autocast on tensors that say that they are on a GPU, which need none: they have no memory."""
+    before = torch.is_autocast_enabled("cuda")
+    with FakeTensorMode():
+        torch.set_autocast_enabled("cuda", True)
+        yield
+        torch.set_autocast_enabled("cuda", before)
+
+
+@pytest.mark.usefixtures("cuda_autocast")
+@each_call
+@pytest.mark.parametrize("dtype", TORCH_DTYPES)
+def test_levels_agree_in_dtype_under_autocast_on_cuda(call: Any, dtype: torch.dtype) -> None:
+    """torch computes norms in float32 there; L2Normalize keeps the dtype of its input."""
+    x = torch.empty(3, 4, device="cuda", dtype=dtype)
+    if call in [CALLS[name] for name in CALLS if name.startswith("l2")]:
+        if dtype == torch.bfloat16:
+            return
+        expected = dtype
+    else:
+        expected = torch.float64 if dtype == torch.float64 else torch.float32
+        assert F.normalize(x).dtype == expected
+    assert call(x).dtype == expected
+
+
+@pytest.mark.parametrize("graph", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("parity", ["native", "semantic", "strict"])
+def test_l2_normalize_says_what_to_do_with_the_bfloat16_of_autocast(
+    parity: Any, graph: bool
+) -> None:
+    call = CALLS[f"l2_normalize, {parity}"]
+    call = torch.compile(call, fullgraph=True, backend="eager") if graph else call
+    layer = torch.nn.Linear(4, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden = layer(torch.ones(2, 4)).detach()
+        with pytest.raises(Exception, match=r"For primitive\[L2Normalize\](.|\n)*Give it x\.float\(\)"):
+            call(hidden)
+        assert call(hidden.float()).dtype == torch.float32
+
+
 @each_call
 @pytest.mark.parametrize("cast", [torch.bfloat16, torch.float16])
 def test_a_layer_amid_others_works_under_autocast(rng: Any, call: Any, cast: torch.dtype) -> None:
