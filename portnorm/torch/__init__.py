@@ -217,3 +217,7 @@ class L2Normalize(nn.Module):
 
     def extra_repr(self) -> str:
         return semantics.layer_repr(axis=self.axis, epsilon=self.epsilon, parity=self.parity)
+
+
+_scripted.script_as(normalize, _scripted.function_normalize)
+_scripted.script_as(l2_normalize, _scripted.function_l2_normalize)

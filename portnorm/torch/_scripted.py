@@ -1,24 +1,22 @@
-"""What torch.jit.script compiles of the layers.
+"""What torch.jit.script compiles of the functions and layers.
 
 TorchScript knows no options, no keyword-only arguments and no values of any type. Here is what is
 left of "native" and "semantic" without them; "strict" is arithmetic that TorchScript cannot hold.
-A layer is scripted at the level that is in force.
+Functions and layers are scripted at the level that is in force.
 """
 
 from __future__ import annotations
 
-from typing import Any, List  # noqa: UP035  # TorchScript of torch 2.5 reads these
+import types
+from collections.abc import Callable
+from typing import Any, List, Optional  # noqa: UP035  # TorchScript of torch 2.5 reads these
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from portnorm.errors import StrictParityError
-
-_STRICT = (
-    "parity='strict' cannot be scripted: use torch.jit.trace, torch.compile or torch.export, or "
-    "parity='semantic'."
-)
+from portnorm.options import resolve_parity
 
 
 def check_parity(level: str) -> str:
@@ -28,7 +26,10 @@ def check_parity(level: str) -> str:
         StrictParityError: it is "strict".
     """
     if level == "strict":
-        raise StrictParityError(_STRICT)
+        raise StrictParityError(
+            "parity='strict' cannot be scripted: use torch.jit.trace, torch.compile or "
+            "torch.export, or parity='semantic'."
+        )
     return level
 
 
@@ -89,3 +90,80 @@ def normalize_dims(
         dims = list(range(input.dim()))
     quotient: Tensor = input / input.norm(p, dims, keepdim=True).clamp_min(eps)
     return quotient
+
+
+# --- the functions --------------------------------------------------------------------------------
+
+
+def _native() -> str:
+    return "native"
+
+
+def _semantic() -> str:
+    return "semantic"
+
+
+def _strict() -> str:
+    return "strict"
+
+
+_LEVELS = {level.__name__.removeprefix("_"): level for level in (_native, _semantic, _strict)}
+
+_in_force = _semantic
+"""The level of a call without one. It is replaced where a function is scripted."""
+
+
+def function_normalize(
+    input: Tensor,
+    p: float = 2.0,
+    dim: int = 1,
+    eps: float = 1e-12,
+    out: Optional[Tensor] = None,  # noqa: UP045
+    parity: Optional[str] = None,  # noqa: UP045
+) -> Tensor:
+    """Torch's function, with the signature that TorchScript knows of it."""
+    _checked(parity, _in_force())
+    return F.normalize(input, p, dim, eps, out)
+
+
+def function_l2_normalize(
+    x: Tensor,
+    axis: int = 0,
+    epsilon: float = 1e-4,
+    parity: Optional[str] = None,  # noqa: UP045
+) -> Tensor:
+    """MindSpore's function."""
+    return l2_normalize(x, axis, epsilon, _checked(parity, _in_force()))
+
+
+def _checked(parity: Optional[str], in_force: str) -> str:  # noqa: UP045
+    """Return the level of a call; "strict" is found when the script runs."""
+    level = in_force if parity is None else parity
+    if level == "strict":
+        raise RuntimeError(
+            "parity='strict' cannot be scripted: use torch.jit.trace, torch.compile or "
+            "torch.export, or parity='semantic'."
+        )
+    if level != "native" and level != "semantic":
+        raise ValueError("parity must be one of 'native', 'semantic', 'strict'")
+    return level
+
+
+def script_as(function: Callable[..., Any], scripted: Any) -> None:
+    """Have scripts that call a function compile another one in its place.
+
+    torch.jit.script asks a function that it meets for that, and takes it by its globals, so that
+    there is one for each level: torch keeps what it compiled.
+    """
+    copies = {
+        level: types.FunctionType(
+            scripted.__code__,
+            {**scripted.__globals__, "_in_force": in_force},
+            scripted.__name__,
+            scripted.__defaults__,
+        )
+        for level, in_force in _LEVELS.items()
+    }
+    for copy in copies.values():
+        copy.__annotations__ = scripted.__annotations__
+    function.__dict__["__prepare_scriptable__"] = lambda: copies[resolve_parity(None)]

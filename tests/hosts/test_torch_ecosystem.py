@@ -102,7 +102,9 @@ def test_l2_normalize_says_what_to_do_with_the_bfloat16_of_autocast(
     layer = torch.nn.Linear(4, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = layer(torch.ones(2, 4)).detach()
-        with pytest.raises(Exception, match=r"For primitive\[L2Normalize\](.|\n)*Give it x\.float\(\)"):
+        with pytest.raises(
+            Exception, match=r"For primitive\[L2Normalize\](.|\n)*Give it x\.float\(\)"
+        ):
             call(hidden)
         assert call(hidden.float()).dtype == torch.float32
 

@@ -14,6 +14,7 @@ pytest.importorskip("numba", reason="strict parity needs Numba")
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch_host import error_of, normal, same_bits
 
 import portnorm.torch as adapted
@@ -89,6 +90,63 @@ def test_strict_says_what_to_use_in_place_of_a_script() -> None:
             torch.jit.script(torch.nn.Sequential(layer))
     with set_options(parity="strict"), pytest.raises(StrictParityError, match="scripted"):
         torch.jit.script(adapted.L2Normalize())
+
+
+@each_scriptable
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_functions_can_be_scripted_and_saved(rng: Any, parity: Any, dtype: torch.dtype) -> None:
+    def torch_default(x: Tensor) -> Tensor:
+        return adapted.normalize(x)
+
+    def torch_other(x: Tensor) -> Tensor:
+        return adapted.normalize(x, 1.0, dim=0, eps=0.5)
+
+    def mindspore_default(x: Tensor) -> Tensor:
+        return adapted.l2_normalize(x)
+
+    def mindspore_other(x: Tensor) -> Tensor:
+        return adapted.l2_normalize(x, -1, epsilon=0.5)
+
+    special = torch.tensor([[torch.nan, 1.0, 2.0, 0.0], [0, 0, 0, 0]])
+    for function in (torch_default, torch_other, mindspore_default, mindspore_other):
+        file = io.BytesIO()
+        with set_options(parity=parity):
+            torch.jit.save(torch.jit.script(function), file)
+            file.seek(0)
+            loaded = torch.jit.load(file)
+            for x in (normal(rng, 3, 4) * 1e-4, normal(rng, 3, 4), special):
+                x = x.to(dtype)
+                torch.testing.assert_close(loaded(x), function(x), equal_nan=True)
+
+
+def test_functions_script_alone_and_at_the_level_that_they_are_given(rng: Any) -> None:
+    x = torch.tensor([torch.nan, 1.0])
+
+    def given(x: Tensor) -> tuple[Tensor, Tensor]:
+        return (
+            adapted.l2_normalize(x, parity="native"),
+            adapted.l2_normalize(x, parity="semantic"),
+        )
+
+    with set_options(parity="strict"):  # which no call here is at
+        both = torch.jit.script(given)
+    assert [y.isnan().tolist() for y in both(x)] == [[True, True], [True, False]]
+    alone, y = torch.jit.script(adapted.normalize), normal(rng, 3, 4)
+    assert same_bits(alone(y, 2.0, 0), F.normalize(y, 2.0, 0))
+
+
+def test_a_script_of_functions_at_strict_says_what_to_use() -> None:
+    def given(x: Tensor) -> Tensor:
+        return adapted.normalize(x, parity="strict")
+
+    def of_option(x: Tensor) -> Tensor:
+        return adapted.l2_normalize(x)
+
+    with set_options(parity="strict"):
+        scripts = [torch.jit.script(given), torch.jit.script(of_option)]
+    for script in scripts:
+        with pytest.raises(Exception, match=r"use torch\.jit.trace, torch.compile or"):
+            script(torch.ones(2, 2))
 
 
 def kinds(traced: Any) -> list[str]:
