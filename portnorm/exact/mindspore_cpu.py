@@ -25,13 +25,17 @@ from portnorm import semantics
 from portnorm.exact import mindspore_kernels as kernels
 from portnorm.exact.blocks import ROW, entries, visit
 from portnorm.exact.machine import threads
-from portnorm.exact.machine.arrays import Array, Ints, empty, memory
+from portnorm.exact.machine.arrays import Array, Empty, Ints, empty, memory
 from portnorm.exact.reduction import FLUSHED_SQUARES, SQUARES
 from portnorm.reference import MindSporeReference
 
 
 def l2_normalize(
-    x: Array, axis: Any = 0, epsilon: Any = 1e-4, reference: MindSporeReference | None = None
+    x: Array,
+    axis: Any = 0,
+    epsilon: Any = 1e-4,
+    reference: MindSporeReference | None = None,
+    new: Empty = empty,
 ) -> Array:
     """Return the bits of `mindspore.ops.L2Normalize` on a CPU.
 
@@ -40,6 +44,7 @@ def l2_normalize(
         axis: an int, or a tuple or list of one int.
         epsilon: a float, the lower bound of the sum of squares; rounded to float32 first.
         reference: the build of MindSpore; None is ``MindSporeReference()``.
+        new: makes the array that is returned, of a shape, strides (None) and a dtype.
 
     Returns:
         C-contiguous array of the shape and dtype of ``x``.
@@ -55,7 +60,7 @@ def l2_normalize(
     rules = (reference or _DEFAULT_REFERENCE).rules
     dim, floor = _check(x, axis, epsilon)
     x = np.ascontiguousarray(x)
-    y = empty(x.shape, None, x.dtype)
+    y = new(x.shape, None, x.dtype)
     if x.size == 0:
         return y
     half = x.dtype == np.float16
@@ -80,6 +85,7 @@ def l2_normalize_vjp(
     axis: Any = 0,
     epsilon: Any = 1e-4,
     reference: MindSporeReference | None = None,
+    new: Empty = empty,
 ) -> Array:
     """Return the bits of the gradient that MindSpore computes for `l2_normalize` on a CPU.
 
@@ -90,6 +96,7 @@ def l2_normalize_vjp(
         axis: as for `l2_normalize`.
         epsilon: as for `l2_normalize`.
         reference: as for `l2_normalize`.
+        new: as for `l2_normalize`.
 
     Returns:
         C-contiguous array of the shape and dtype of ``x``; an empty one for an empty one, where
@@ -114,7 +121,7 @@ def l2_normalize_vjp(
                 f"not {array.shape} and {array.dtype}"
             )
     x, y, dy = (np.ascontiguousarray(array) for array in (x, y, dy))
-    gradient = empty(x.shape, None, x.dtype)
+    gradient = new(x.shape, None, x.dtype)
     if x.size == 0:
         return gradient
     plan = _plan(x.shape, dim, x.itemsize, _LARGEST_TERMS)

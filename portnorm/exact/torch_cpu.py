@@ -20,7 +20,7 @@ import numpy as np
 from portnorm import semantics
 from portnorm.exact import torch_kernels as kernels
 from portnorm.exact.machine import threads
-from portnorm.exact.machine.arrays import NAMES, Array, check, empty, laid_out, memory
+from portnorm.exact.machine.arrays import NAMES, Array, Empty, check, empty, laid_out, memory
 from portnorm.exact.torch_cascade import SUM_BLOCK
 from portnorm.exact.torch_plans import (
     KINDS,
@@ -42,6 +42,7 @@ def normalize(
     dim: Any = 1,
     eps: Any = 1e-12,
     reference: TorchReference | None = None,
+    new: Empty = empty,
 ) -> Array:
     """Return the bits of `torch.nn.functional.normalize` on a CPU.
 
@@ -52,6 +53,8 @@ def normalize(
         dim: an int, a tuple or list of ints, or None or () for all dims.
         eps: lower bound of the norm, rounded to the dtype.
         reference: the build of torch; None is ``TorchReference()``.
+        new: makes the array that is returned, of a shape, strides in elements (None where they
+            are those of a C array), and a dtype.
 
     Returns:
         Array of the shape and dtype of ``x``, in the layout that torch gives the result.
@@ -68,14 +71,14 @@ def normalize(
     """
     reference = reference or _DEFAULT_REFERENCE
     plan = _plan_of(x, p, dim, eps, reference)
-    y = empty(x.shape, plan.y_strides, x.dtype)
+    y = (new if plan.copy_strides is None else empty)(x.shape, plan.y_strides, x.dtype)
     if x.size == 0:
         return y
     if plan.units < threads.cores() and x.size >= threads.SMALLEST_WORK:
         _divide_in_two_steps(memory(y), memory(x), plan)
     else:
         _divide_or_norm(memory(x), plan, memory(y), _NO_NORMS[plan.scratch[1]])
-    return y if plan.copy_strides is None else laid_out(y, plan.copy_strides)
+    return y if plan.copy_strides is None else laid_out(y, plan.copy_strides, new)
 
 
 def _plan_of(x: Array, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Plan:
@@ -137,6 +140,7 @@ def normalize_vjp(
     dim: Any = 1,
     eps: Any = 1e-12,
     reference: TorchReference | None = None,
+    new: Empty = empty,
 ) -> Array:
     """Return the bits of the gradient that torch computes for `normalize` on a CPU.
 
@@ -147,6 +151,7 @@ def normalize_vjp(
         dim: as for `normalize`.
         eps: as for `normalize`.
         reference: as for `normalize`.
+        new: as for `normalize`.
 
     Returns:
         Array of the shape and dtype of ``x``, in the layout that torch gives the gradient.
@@ -183,7 +188,7 @@ def normalize_vjp(
         reference.rules,
         reference.threads,
     )
-    gradient = empty(x.shape, layout.strides, x.dtype)
+    gradient = new(x.shape, layout.strides, x.dtype)
     if x.size:
         target = memory(gradient)
         _fill_gradient(target, memory(x), memory(g), plan, layout)

@@ -6,10 +6,9 @@ NumPy, Numba and `portnorm.exact` are loaded at the first call.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -26,7 +25,6 @@ class _Exact(NamedTuple):
     ndarray: Any
     torch_cpu: Any
     mindspore_cpu: Any
-    memory_of_results: Any
 
 
 @functools.cache
@@ -35,9 +33,8 @@ def _exact() -> _Exact:
     import numpy as np
 
     from portnorm.exact import mindspore_cpu, torch_cpu
-    from portnorm.exact.machine.arrays import memory_of_results
 
-    return _Exact(np.ndarray, torch_cpu, mindspore_cpu, memory_of_results)
+    return _Exact(np.ndarray, torch_cpu, mindspore_cpu)
 
 
 # --- tensors and arrays ---------------------------------------------------------------------------
@@ -72,13 +69,6 @@ def array(x: Tensor) -> Any:
     return _exact().ndarray(x.shape, dtype, memory, 0, strides)
 
 
-def tensor(array: Any, dtype: torch.dtype) -> Tensor:
-    """Return a tensor on the memory of an array."""
-    if dtype == torch.bfloat16:
-        return torch.from_numpy(array.view("int16")).view(dtype)
-    return torch.from_numpy(array)
-
-
 def on_host(x: Tensor) -> Tensor:
     """Return the tensor that an array can share memory with, in the same layout.
 
@@ -96,20 +86,6 @@ def on_host(x: Tensor) -> Tensor:
     if x._is_zerotensor():
         x = x.clone()
     return x if x.data_ptr() % x.itemsize == 0 else _aligned(x)
-
-
-@contextlib.contextmanager
-def results_for(x: Tensor) -> Iterator[None]:
-    """Let results have memory that the device of a tensor copies from fast."""
-    if not x.is_cuda:
-        yield
-        return
-    memory = _exact().memory_of_results
-    token = memory.set(_pinned.empty)
-    try:
-        yield
-    finally:
-        memory.reset(token)
 
 
 def _aligned(x: Tensor) -> Tensor:
@@ -130,24 +106,100 @@ def like_quotient(x: Tensor, dims: Sequence[int]) -> Tensor:
     return x.detach() / norms
 
 
+@functools.lru_cache(maxsize=1024)
+def _strides_of_quotient(
+    shape: tuple[int, ...], strides: tuple[int, ...], dim: Any
+) -> tuple[int, ...]:
+    x = torch.empty_strided(shape, strides, device="meta")
+    return tuple(like_quotient(x, [dim] if type(dim) is int else dim or ()).stride())
+
+
+@functools.lru_cache(maxsize=1024)
+def _strides_of_gradient(
+    shape: tuple[int, ...], strides: tuple[int, ...], of_cotangent: tuple[int, ...], dim: Any
+) -> tuple[int, ...]:
+    with torch.inference_mode(False), torch.enable_grad():
+        x = torch.empty_strided(shape, strides, device="meta", requires_grad=True)
+        g = torch.empty_strided(shape, of_cotangent, device="meta")
+        y = torch.nn.functional.normalize(x, 2.0, dim)
+        return tuple(torch.autograd.grad(y, x, g)[0].stride())
+
+
+def _computed(
+    function: Callable[..., Any],
+    tensors: tuple[Tensor, ...],
+    arguments: tuple[Any, ...],
+    places: Callable[[], tuple[int, ...]],
+    pinned: bool,
+    order: list[int] | None = None,
+) -> Tensor:
+    """Call a function of `portnorm.exact` and return a tensor of the result, in memory of torch.
+
+    That memory is aligned, and can be resized.
+
+    Args:
+        function: takes arrays, arguments, and what makes the array of the result.
+        tensors: of which the arrays are; the first one is the input.
+        arguments: of the function.
+        places: returns the strides of the result. `portnorm.exact` asks for the same, but knows
+            nothing of those of dims of one element.
+        pinned: whether the result is to be copied to a GPU.
+        order: in which the function has the dims of the result; None is theirs.
+    """
+    x, made = tensors[0], []
+
+    def new(*_: Any) -> Any:
+        empty = _pinned.empty_strided if pinned else _empty_strided
+        made.append(empty(x, places()))
+        return array(made[0] if order is None else made[0].permute(order))
+
+    arrays = map(array, tensors if order is None else (t.permute(order) for t in tensors))
+    function(*arrays, *arguments, new)
+    return made[0]
+
+
+def _empty_strided(x: Tensor, strides: tuple[int, ...]) -> Tensor:
+    return x.new_empty_strided(x.shape, strides)
+
+
+def _lies_as_its_result(x: Tensor) -> bool:
+    return x.is_contiguous() and 1 not in x.shape
+
+
 # --- torch's normalize ----------------------------------------------------------------------------
 
 
-def normalize(x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Tensor:
+def normalize(
+    x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference, pinned: bool = False
+) -> Tensor:
     """Return the bits of `torch.nn.functional.normalize` on a CPU."""
     if not x.numel():
         return _normalize_nothing(x, p, dim, eps, reference)
-    return tensor(_exact().torch_cpu.normalize(array(x), p, dim, eps, reference), x.dtype)
+    function, arguments = _exact().torch_cpu.normalize, (p, dim, eps, reference)
+    if not pinned and _lies_as_its_result(x):
+        y = torch.empty_like(x)
+        row = array(y)
+        function(array(x), *arguments, lambda *_: row)
+        return y
+    places = functools.partial(_strides_of_quotient, x.shape, x.stride(), dim)
+    return _computed(function, (x,), arguments, places, pinned)
 
 
 def normalize_vjp(
-    g: Tensor, x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference
+    g: Tensor,
+    x: Tensor,
+    p: Any,
+    dim: Any,
+    eps: Any,
+    reference: TorchReference,
+    pinned: bool = False,
 ) -> Tensor:
     """Return the bits of the gradient of `torch.nn.functional.normalize` on a CPU."""
     if not x.numel():
         return _normalize_nothing(x, p, dim, eps, reference)
-    vjp = _exact().torch_cpu.normalize_vjp
-    return tensor(vjp(array(x), array(g), p, dim, eps, reference), x.dtype)
+    arguments = p, dim, eps, reference
+    places = functools.partial(_strides_of_gradient, x.shape, x.stride(), g.stride(), dim)
+    return _computed(_exact().torch_cpu.normalize_vjp, (x, g), arguments, places, pinned)
 
 
 def _normalize_nothing(x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Tensor:
@@ -159,23 +211,26 @@ def _normalize_nothing(x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchRe
 # --- MindSpore's L2Normalize ----------------------------------------------------------------------
 
 
-def l2_normalize(x: Tensor, axis: int, epsilon: float, reference: MindSporeReference) -> Tensor:
+def l2_normalize(
+    x: Tensor, axis: int, epsilon: float, reference: MindSporeReference, pinned: bool = False
+) -> Tensor:
     """Return the bits of `mindspore.ops.L2Normalize` on a CPU."""
     function = _exact().mindspore_cpu.l2_normalize
-    if x.is_contiguous():
-        return torch.from_numpy(function(array(x), axis, epsilon, reference))
-    return _in_memory_order(function, (x,), axis, epsilon, reference)
+    return _in_memory_order(function, (x,), axis, epsilon, reference, pinned)
 
 
 def l2_normalize_vjp(
-    dy: Tensor, x: Tensor, y: Tensor, axis: int, epsilon: float, reference: MindSporeReference
+    dy: Tensor,
+    x: Tensor,
+    y: Tensor,
+    axis: int,
+    epsilon: float,
+    reference: MindSporeReference,
+    pinned: bool = False,
 ) -> Tensor:
     """Return the bits of the gradient of `mindspore.ops.L2Normalize` on a CPU."""
     function = _exact().mindspore_cpu.l2_normalize_vjp
-    if x.is_contiguous():
-        arrays = array(x), array(y), array(dy)
-        return torch.from_numpy(function(*arrays, axis, epsilon, reference))
-    return _in_memory_order(function, (x, y, dy), axis, epsilon, reference)
+    return _in_memory_order(function, (x, y, dy), axis, epsilon, reference, pinned)
 
 
 def _in_memory_order(
@@ -184,27 +239,23 @@ def _in_memory_order(
     axis: int,
     epsilon: float,
     reference: MindSporeReference,
+    pinned: bool,
 ) -> Tensor:
     """Call a function that takes and returns contiguous arrays.
 
     The bits of L2Normalize do not depend on the order in which the dims lie.
     """
     x = tensors[0]
+    if not pinned and _lies_as_its_result(x):
+        result = torch.empty_like(x)
+        row = array(result)
+        function(*map(array, tensors), axis, epsilon, reference, lambda *_: row)
+        return result
+    if x.is_contiguous():
+        places = functools.partial(_strides_of_quotient, x.shape, x.stride(), axis)
+        return _computed(function, tensors, (axis, epsilon, reference), places, pinned)
     dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype_name(x.dtype), axis)
     strides = _strides_of_quotient(x.shape, x.stride(), dim)
     order = sorted(range(x.ndim), key=lambda d: (-strides[d], x.shape[d] != 1))
-    arrays = [array(t.permute(order)) for t in tensors]
-    found = function(*arrays, order.index(dim), epsilon, reference)
-    if not x.numel():
-        return torch.from_numpy(found).as_strided(x.shape, strides)
-    # Not as_strided on a tensor: nobody may change a view that an autograd.Function returns.
-    steps = tuple(stride * found.itemsize for stride in strides)
-    return torch.from_numpy(_exact().ndarray(tuple(x.shape), found.dtype, found, 0, steps))
-
-
-@functools.lru_cache(maxsize=1024)
-def _strides_of_quotient(
-    shape: tuple[int, ...], strides: tuple[int, ...], dim: int
-) -> tuple[int, ...]:
-    x = torch.empty_strided(shape, strides, device="meta")
-    return tuple(like_quotient(x, [dim]).stride())
+    arguments = order.index(dim), epsilon, reference
+    return _computed(function, tensors, arguments, lambda: strides, pinned, order)

@@ -55,8 +55,7 @@ def _operator(name: str, arguments: str) -> Callable[[Callable[..., Tensor]], An
 @_operator("normalize", "Tensor input, float p, int[] dim, float eps, str reference")
 def _normalize(x: Tensor, p: float, dim: list[int], eps: float, reference: str) -> Tensor:
     build = _torch_reference(reference)
-    with _arrays.results_for(x):
-        found = _arrays.normalize(_arrays.on_host(x), p, _dim(dim), eps, build)
+    found = _arrays.normalize(_arrays.on_host(x), p, _dim(dim), eps, build, x.is_cuda)
     return found.to(x.device)
 
 
@@ -69,16 +68,14 @@ def _normalize_backward(
 ) -> Tensor:
     build = _torch_reference(reference)
     tensors = _arrays.on_host(g), _arrays.on_host(x)
-    with _arrays.results_for(x):
-        found = _arrays.normalize_vjp(*tensors, p, _dim(dim), eps, build)
+    found = _arrays.normalize_vjp(*tensors, p, _dim(dim), eps, build, x.is_cuda)
     return found.to(x.device)
 
 
 @_operator("l2_normalize", "Tensor x, int axis, float epsilon, str reference")
 def _l2_normalize(x: Tensor, axis: int, epsilon: float, reference: str) -> Tensor:
     build = _mindspore_reference(reference)
-    with _arrays.results_for(x):
-        found = _arrays.l2_normalize(_arrays.on_host(x), axis, epsilon, build)
+    found = _arrays.l2_normalize(_arrays.on_host(x), axis, epsilon, build, x.is_cuda)
     return found.to(x.device)
 
 
@@ -91,8 +88,7 @@ def _l2_normalize_backward(
 ) -> Tensor:
     build = _mindspore_reference(reference)
     tensors = _arrays.on_host(dy), _arrays.on_host(x), _arrays.on_host(y)
-    with _arrays.results_for(x):
-        found = _arrays.l2_normalize_vjp(*tensors, axis, epsilon, build)
+    found = _arrays.l2_normalize_vjp(*tensors, axis, epsilon, build, x.is_cuda)
     return found.to(x.device)
 
 

@@ -12,11 +12,9 @@ still reads memory that is handed out again.
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
 from collections import Counter
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,12 +42,12 @@ def to_host(x: Tensor) -> Tensor:
     return memory.view(x.dtype).as_strided(x.shape, x.stride()).copy_(x)
 
 
-def empty(shape: tuple[int, ...], dtype: Any) -> Any:
-    """Return a new array as `numpy.empty` does, in pinned memory where it is large enough."""
-    import numpy as np
-
-    memory = _pinned(math.prod(shape) * np.dtype(dtype).itemsize)
-    return np.empty(shape, dtype) if memory is None else memory.numpy().view(dtype).reshape(shape)
+def empty_strided(x: Tensor, strides: tuple[int, ...]) -> Tensor:
+    """Return a new dense tensor like another one, in pinned memory where it is large enough."""
+    memory = _pinned(x.numel() * x.itemsize)
+    if memory is None:
+        return x.new_empty_strided(x.shape, strides)
+    return memory.view(x.dtype).as_strided(x.shape, strides)
 
 
 def _pinned(size: int) -> Tensor | None:

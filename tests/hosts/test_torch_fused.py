@@ -103,19 +103,13 @@ def test_a_dense_tensor_keeps_its_layout_and_values(pinned: list[int]) -> None:
     assert pinned == [2**22]
 
 
-def test_results_lie_in_pinned_memory_inside_the_block_alone(
-    pinned: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class OnCuda:
-        is_cuda = True
-
+def test_results_lie_in_pinned_memory_where_they_are_to(pinned: list[int]) -> None:
     x = torch.randn(600, 1000)
     expected = torch.nn.functional.normalize(x)
     from portnorm.reference import TorchReference
 
     reference = TorchReference.current()
-    with _arrays.results_for(OnCuda()):  # type: ignore[arg-type]
-        got = _arrays.normalize(x, 2.0, 1, 1e-12, reference)
+    got = _arrays.normalize(x, 2.0, 1, 1e-12, reference, pinned=True)
     assert pinned == [2**22]
     assert torch.equal(got, expected)
     _arrays.normalize(x, 2.0, 1, 1e-12, reference)
@@ -127,11 +121,11 @@ def test_memory_is_counted_until_the_last_view_is_gone(
 ) -> None:
     monkeypatch.setattr(_pinned, "MOST_KEPT", 2**22)
     monkeypatch.setattr(_pinned, "_release", lambda: None)
-    array = _pinned.empty((2**20,), "f4")
-    view = array[5:]
-    del array
+    result = _pinned.empty_strided(torch.empty(2**20), (1,))
+    view = result[5:]
+    del result
     assert _pinned._pinned(2**21) is None  # beyond the bound
-    assert _pinned.empty((2**19,), "f4").shape == (2**19,)
+    assert _pinned.empty_strided(torch.empty(2**19), (1,)).shape == (2**19,)
     del view
     assert _pinned._in_use[2**22] == 0
     assert _pinned._pinned(2**22) is not None  # that block again

@@ -7,6 +7,7 @@ The reference is the live torch; `portnorm.exact` is held against the other buil
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -402,3 +403,19 @@ def test_the_option_and_the_layer_take_strict(rng: Any) -> None:
         assert same_bits(adapted.normalize(x), F.normalize(x))
         assert same_bits(adapted.Normalize(dim=0)(x), F.normalize(x, dim=0))
     assert same_bits(adapted.Normalize(parity="strict")(x), F.normalize(x))
+
+
+def test_results_are_aligned_can_be_resized_and_lie_as_those_of_torch(rng: Any) -> None:
+    """Dims of one element have strides, too, which nothing but torch's own arithmetic tells."""
+    shapes = [(8,), (3, 1, 5), (1, 4), (4, 1), (2, 3, 1, 4), (1, 1, 6)]
+    for shape, order in itertools.product(shapes, (1, -1)):
+        x = normal(rng, *shape).permute(*range(len(shape))[::order]).requires_grad_()
+        dim = [d for d, size in enumerate(x.shape) if size > 1][-1]
+        y, expected = adapted.normalize(x, dim=dim, parity="strict"), F.normalize(x, dim=dim)
+        (gradient,) = torch.autograd.grad(y, x, torch.ones_like(x))
+        assert same_bits(y, expected)
+        assert y.stride() == expected.stride()
+        results = y.detach(), gradient, adapted.l2_normalize(x.detach(), dim, parity="strict")
+        for result in results:
+            assert result.data_ptr() % 64 == 0
+            assert result.resize_(100).shape == (100,)

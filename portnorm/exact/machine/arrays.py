@@ -7,7 +7,6 @@ goes out as its bits in uint16 and is handed over as int16; see `ieee`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -75,24 +74,21 @@ def memory(array: Array) -> Array:
     return np.asarray(_Window(array, elements, _TYPESTR[character]))
 
 
-memory_of_results: ContextVar[Callable[[tuple[int, ...], Any], Array]] = ContextVar(
-    "memory_of_results", default=np.empty
-)
-"""What makes the arrays that are returned: a host may have memory that its devices read faster."""
+Empty = Callable[[tuple[int, ...], Ints | None, Any], Array]
+"""What makes the array that a function returns, as `empty` does: a host has memory of its own."""
 
 
 def empty(shape: tuple[int, ...], strides: Ints | None, dtype: Any) -> Array:
     """Return a new array; `strides`, in elements, are those of a dense one, None of a C array."""
-    new = memory_of_results.get()
     if strides is None:
-        return new(shape, dtype)
-    buffer = new((extent(shape, strides),), dtype)
+        return np.empty(shape, dtype)
+    buffer = np.empty((extent(shape, strides),), dtype)
     size = buffer.itemsize
     return np.ndarray(shape, dtype, buffer, strides=tuple(stride * size for stride in strides))
 
 
-def laid_out(array: Array, strides: Ints) -> Array:
+def laid_out(array: Array, strides: Ints, new: Empty = empty) -> Array:
     """Return a copy whose elements lie at these strides, counted in elements."""
-    copy = empty(array.shape, strides, array.dtype)
+    copy = new(array.shape, strides, array.dtype)
     copy[...] = array
     return copy
