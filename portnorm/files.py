@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all. Standard library only."""
+"""Files that are written whole or not at all, and what is no file. Standard library only."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ class WrongSuffixError(PortnormError, ValueError):
     """A file is to be written whose name does not say what will be in it."""
 
 
+def other_than_file(path: str | os.PathLike[str]) -> str:
+    """Return what is there instead of a file that can be read to its end; "" where it is one.
+
+    Raises:
+        OSError, ValueError: there is nothing, or no such name can be.
+    """
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode):
+        return ""
+    return "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
+
+
 def check_target(path: str, suffix: str) -> None:
     """Find out whether a file can be written, before there is anything to write.
 
@@ -24,8 +36,8 @@ def check_target(path: str, suffix: str) -> None:
     """
     if os.path.splitext(path)[1].lower() != suffix:
         raise WrongSuffixError(f"{path}: expected a name that ends in {suffix}")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise OSError(f"{path}: expected a file or a new name, found something else")
+    if os.path.exists(path) and (found := other_than_file(path)):
+        raise OSError(f"{path}: expected a file or a new name, found {found}")
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise OSError(f"{path}: expected a folder to write to, found no {folder}")
