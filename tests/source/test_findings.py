@@ -188,6 +188,20 @@ def test_annotations_of_github_are_escaped() -> None:
     assert summary == "2 findings"
 
 
+def test_annotations_of_github_steer_neither_the_runner_nor_a_terminal() -> None:
+    odd = "a,b:c%\r\n::error::\x1b[31m\x00\u202e\u2028\x85\udcff.py"
+    shown = report("github", [Finding(odd, 1, 1, "PN001", odd)], "1 finding")
+    annotation, summary = shown.splitlines()
+    assert summary == "1 finding"
+    escapes = r"\x1b[31m\x00\u202e\u2028\x85\udcff.py"
+    error = "%0D%0A%3A%3Aerror%3A%3A"
+    assert annotation == (
+        f"::warning file=a%2Cb%3Ac%25{error}{escapes},line=1,endLine=1,col=1,title=portnorm PN001"
+        f"::a,b:c%25%0D%0A::error::{escapes}"
+    )
+    assert all(map(str.isprintable, [annotation, summary]))
+
+
 def test_json_has_all_of_a_finding() -> None:
     found = json.loads(report("json", FINDINGS, "", {"files": 3}))
     assert found["files"] == 3
