@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import stat
-import threading
 
 from portnorm.errors import PortnormError
 
@@ -45,26 +44,32 @@ def check_target(path: str, suffix: str) -> None:
         raise OSError(f"{path}: expected a folder that can be written to")
 
 
-def write(path: str | os.PathLike[str], data: bytes) -> None:
+def write(path: str | os.PathLike[str], data: bytes) -> int:
     """Write a file, which is never seen half written.
 
-    Links keep pointing to it, and a file that is there already keeps its owner and mode.
+    Symbolic links keep pointing to it, and a file that is there already keeps its owner and mode.
+
+    Returns:
+        How many other names the old file had: hard links. They keep it, for they may be those of a
+        backup, or of a package in the cache of an installer.
 
     Raises:
         OSError: the file cannot be written; an old one is as it was then.
     """
     target = os.path.realpath(path)
-    temporary = f"{target}.{os.getpid()}.{threading.get_ident()}.tmp"
+    # A name of its own, so that threads do not meet, nobody's link is followed, and a long name
+    # does not get too long.
+    temporary = os.path.join(os.path.dirname(target), f".portnorm-{os.urandom(8).hex()}.tmp")
     try:
         if os.path.exists(target) and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if os.path.exists(target):
-            _copy_owner_and_mode(target, temporary)
+        others = _copy_owner_and_mode(target, temporary) if os.path.exists(target) else 0
         os.replace(temporary, target)
+        return others
     except OSError as error:
         reason = error.strerror or str(error)
         message = f"{os.fspath(path)}: expected a file that can be written: {reason}"
@@ -74,8 +79,10 @@ def write(path: str | os.PathLike[str], data: bytes) -> None:
             os.remove(temporary)
 
 
-def _copy_owner_and_mode(source: str, target: str) -> None:
+def _copy_owner_and_mode(source: str, target: str) -> int:
+    """Return how many names the source has beside this one."""
     status = os.stat(source)
     with contextlib.suppress(OSError, AttributeError):  # files of other users, and Windows
         os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, stat.S_IMODE(status.st_mode))
+    return status.st_nlink - 1
