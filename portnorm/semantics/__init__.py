@@ -8,6 +8,7 @@ functions      names, defaults, domains
 normalize      arguments and errors of torch's function
 l2_normalize   arguments and errors of MindSpore's
 rounding       numbers as the dtypes of tensors hold them
+tensors        what a value is that is no tensor of the host
 
 Sources: torch 2.13.0 and MindSpore 2.10.0, observed on CPU builds; the tests compare every error
 with the live function's.
@@ -51,6 +52,7 @@ from portnorm.semantics.rounding import (
     LARGEST,
     round_to,
 )
+from portnorm.semantics.tensors import other_kind
 
 __all__ = [
     "EPSILONS_MERGED_WITHIN",
@@ -80,6 +82,7 @@ __all__ = [
     "normalize_dims",
     "normalize_eps",
     "normalize_order",
+    "other_kind",
     "out_is_no_tensor",
     "round_epsilon",
     "round_to",

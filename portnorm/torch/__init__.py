@@ -59,6 +59,8 @@ def normalize(
     """
     if isinstance(input, Proxy):
         return _leaf(normalize, input, p, dim, eps, out, parity=parity)
+    if not isinstance(input, Tensor) and semantics.other_kind(input, "torch"):
+        raise semantics.input_is_no_tensor(input, "torch")
     if observe.observers and not torch.compiler.is_compiling():
         observe.tell("portnorm.torch.normalize", input, p, dim, eps)
     if _level(parity) == "strict":
