@@ -8,6 +8,7 @@ functions      names, defaults, domains
 normalize      arguments and errors of torch's function
 l2_normalize   arguments and errors of MindSpore's
 rounding       numbers as the dtypes of tensors hold them
+missing        the error for names that portnorm does not have
 tensors        what a value is that is no tensor of the host
 
 Sources: torch 2.13.0 and MindSpore 2.10.0, observed on CPU builds; the tests compare every error
@@ -32,6 +33,7 @@ from portnorm.semantics.l2_normalize import (
     l2_normalize_input_is_no_tensor,
     round_epsilon,
 )
+from portnorm.semantics.missing import no_such_name
 from portnorm.semantics.normalize import (
     GRADIENT_ORDERS,
     OUT_WITH_GRADIENT,
@@ -78,6 +80,7 @@ __all__ = [
     "l2_normalize_epsilon",
     "l2_normalize_input_is_no_tensor",
     "layer_repr",
+    "no_such_name",
     "normalize_arguments",
     "normalize_dims",
     "normalize_eps",

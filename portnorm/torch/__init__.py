@@ -145,6 +145,11 @@ def _fill(out: Tensor, y: Tensor, x: Tensor) -> Tensor:
     return torch.div(x, y.new_ones(()), out=out).copy_(y)
 
 
+def __getattr__(name: str) -> Any:
+    places = ("torch.nn.functional", "torch.nn", "torch")
+    raise semantics.no_such_name(__name__, name, places)
+
+
 class Normalize(nn.Module):
     """`normalize` as a layer.
 
