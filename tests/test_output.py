@@ -61,7 +61,9 @@ def test_closed_streams_leave_the_exit_code(command: list[str], tmp_path: Path) 
     [
         pytest.param(["compare", "a.npy", "--html", "o.html"], "o.html", marks=needs_torch),
         pytest.param(["compare", "a.npy", "--png", "o.png"], "o.png", marks=needs_torch),
-        pytest.param(["reference", "--host", "torch", "--save", "o.json"], "o.json", marks=needs_torch),
+        pytest.param(
+            ["reference", "--host", "torch", "--save", "o.json"], "o.json", marks=needs_torch
+        ),
         (["port", "--to", "mindspore", "--write", "a.py"], "a.py"),
         (["check", "--fix", "b.py"], "b.py"),
     ],
@@ -79,8 +81,10 @@ def test_a_full_disk_names_the_file_and_leaves_no_other(
     monkeypatch.chdir(tmp_path)
     np.save("a.npy", np.float32([[0, 1]]))
     Path("a.py").write_text(WRONG)
-    Path("b.py").write_text("from mindspore import ops\nl2 = ops.L2Normalize(epsilon=1e-12)\n"
-                            "from portnorm.mindspore import normalize\ny = normalize(x, axis=1)\n")
+    Path("b.py").write_text(
+        "from mindspore import ops\nl2 = ops.L2Normalize(epsilon=1e-12)\n"
+        "from portnorm.mindspore import normalize\ny = normalize(x, axis=1)\n"
+    )
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     monkeypatch.setattr(os, "fsync", full)
     assert cli.main(command) == 2
