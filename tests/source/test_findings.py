@@ -374,6 +374,14 @@ def test_absolute_paths_are_uris() -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_names_that_are_no_unicode_are_reported_in_every_format(form: str) -> None:
+    shown = report(form, [Finding("a\udcff.py", 1, 1, "PN001", "m")], "1 finding")
+    assert shown.encode()
+    if form == "sarif":
+        assert '"uri": "a%FF.py"' in shown
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_nothing_found_is_reported_in_every_format(form: str) -> None:
     shown = report(form, [], "no findings")
     if form in ("text", "github"):
