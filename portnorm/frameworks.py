@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,28 @@ class Frameworks:
     why_not: dict[str, str]
 
 
+_MINDSPORE_PYTHONS = (3, 9), (3, 12)
+"""The first and the last Python for which MindSpore 2.10 has wheels."""
+
+
+def why_no_mindspore(python: tuple[int, ...] = sys.version_info[:2]) -> str:
+    """Return why MindSpore is missing, as far as the version of Python tells; else "".
+
+    >>> print(why_no_mindspore((3, 13)).partition(": ")[0])
+    MindSpore cannot be installed for Python 3.13
+    >>> why_no_mindspore((3, 12))
+    ''
+    """
+    first, last = _MINDSPORE_PYTHONS
+    if first <= python[:2] <= last:
+        return ""
+    here, low, high = (".".join(map(str, version[:2])) for version in (python, first, last))
+    return (
+        f"MindSpore cannot be installed for Python {here}: MindSpore 2.10 has wheels for Python "
+        f"{low} to {high}"
+    )
+
+
 def frameworks(modules: Sequence[str] = tuple(NAMES)) -> Frameworks:
     """Import these frameworks, as far as they are installed.
 
@@ -46,7 +69,9 @@ def frameworks(modules: Sequence[str] = tuple(NAMES)) -> Frameworks:
             versions[module] = str(importlib.import_module(module).__version__)
         except ModuleNotFoundError as error:
             absent = error.name == module
-            why_not[module] = f"{name} is not installed" if absent else f"{name}: {error}"
+            reason = why_no_mindspore() if module == "mindspore" else ""
+            missing = reason or f"{name} is not installed"
+            why_not[module] = missing if absent else f"{name}: {error}"
         except (ImportError, OSError) as error:
             why_not[module] = f"{name} cannot be imported: {error}"
     if not versions:

@@ -1,8 +1,9 @@
-"""Pieces of text for people: from files and frameworks, made fit for a terminal, and numbers."""
+"""Pieces of text for people: from files and frameworks, made fit to be shown, and numbers."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 
 def printable(text: str) -> str:
@@ -21,6 +22,18 @@ def one_line(text: str) -> str:
     'two lines'
     """
     return printable(" ".join(text.split()))
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON, for the ``object_pairs_hook`` of `json.loads`.
+
+    Raises:
+        ValueError: a key occurs twice, and readers of JSON differ in which they take.
+    """
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return record
 
 
 def counted(number: int, noun: str) -> str:

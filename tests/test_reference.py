@@ -431,7 +431,7 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
         OSError, match=r"/none/reference\.json: expected a file that can be written: No such file"
     ):
         write_references(tmp_path / "none" / "reference.json", [ARM])
-    with pytest.raises(OSError, match="is not a regular file"):
+    with pytest.raises(OSError, match="expected a file or a new name, found a directory"):
         write_references(tmp_path, [ARM])
     with pytest.raises(ValueError, match="there are two references of torch"):
         write_references(tmp_path / "reference.json", [ARM, TorchReference()])
@@ -445,6 +445,30 @@ def test_a_file_of_other_bytes_is_refused_by_name(content: bytes) -> None:
         path.write_bytes(content)
         with pytest.raises(ValueError, match=r"reference\.json: "):
             read_references(path)
+
+
+def test_what_is_no_file_is_refused_by_name_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, found in [
+        (tmp_path / "pipe", "a device or a pipe"),
+        (Path("/dev/zero"), "a device or a pipe"),
+        (tmp_path, "a directory"),
+    ]:
+        with pytest.raises(OSError, match=rf"{path}: expected a file, found {found}"):
+            read_references(path)
+
+
+def test_at_most_a_mebibyte_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "reference.json"
+    text = ARM.to_json().encode()
+    path.write_bytes(text + b" " * (2**20 - len(text)))
+    assert read_references(path) == (ARM,)
+    path.write_bytes(text + b" " * (2**20 - len(text) + 1))
+    with pytest.raises(ValueError, match=r"reference\.json: expected at most 1048576 bytes"):
+        read_references(path)
+    os.truncate(path, 2**40)  # a hole: it takes no space, and would take all memory
+    with pytest.raises(ValueError, match="expected at most 1048576 bytes"):
+        read_references(path)
 
 
 # --- the build that is installed ------------------------------------------------------------------

@@ -11,6 +11,7 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from portnorm.bench.report import HEADER, Report, Result, ratio_text
+from portnorm.compare.charts import AS_WRITTEN, drawable
 from portnorm.frameworks import NAMES
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def draw(report: Report) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.1)
     figure = Figure(size, layout=layout, facecolor="white")
     figure.suptitle(HEADER, color=_INK, fontsize=_POINTS + 3, weight="bold")
-    figure.supxlabel(_about(report), color=_MUTED, fontsize=_POINTS)
+    figure.supxlabel(_about(report), color=_MUTED, fontsize=_POINTS, **AS_WRITTEN)
     for place, (host, results) in enumerate(panels.items()):
         axes = figure.add_subplot(1, len(panels), place + 1)
         axes.set_xscale("log")
@@ -78,7 +79,7 @@ def _in_words(report: Report) -> str:
 
 def _about(report: Report) -> str:
     lines = [*(f"{label}: {text}" for label, text in report.about()), *report.notes()]
-    return "\n".join(part for line in lines for part in textwrap.wrap(line, _CHARACTERS))
+    return "\n".join(part for line in lines for part in textwrap.wrap(drawable(line), _CHARACTERS))
 
 
 def _draw(axes: Axes, results: list[Result], rows: int) -> None:

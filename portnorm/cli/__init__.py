@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from portnorm import __version__
 from portnorm.cli import bench, certify, check, compare, explain, interrupts, port, reference, watch
-from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, say
+from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, drop, say
 from portnorm.errors import PortnormError
 
 _COMMANDS = (compare, watch, port, check, explain, reference, certify, bench)
@@ -23,14 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: after --help and --version, and for arguments that cannot be parsed.
     """
-    arguments = parser().parse_args(argv)
+    _open_streams()
     try:
-        with interrupts.kept():
+        with interrupts.kept(), _flushed_output():
+            arguments = parser().parse_args(argv)
             return int(arguments.run(arguments))
     except (BadInputError, PortnormError, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
-            return _reader_has_gone()
-        say(str(error) or type(error).__name__)
+            drop(sys.stdout)
+            return DIFFER
+        say(_why(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         say("interrupted")
@@ -50,7 +54,32 @@ def parser() -> Parser:
     return top
 
 
-def _reader_has_gone() -> int:
-    """Stop quietly, as in `portnorm compare | head`; Python flushes stdout once more at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DIFFER
+def _open_streams() -> None:
+    """Give what is printed a place where a stream was closed before the command began.
+
+    Otherwise the first file that is opened would take the number of the stream.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: SIM115
+
+
+@contextlib.contextmanager
+def _flushed_output() -> Iterator[None]:
+    """Flush standard output at the end; when Python does, it is too late to say what is wrong."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError, AttributeError):  # closed by a script under `watch`
+            sys.stdout.flush()
+
+
+_OUTPUT = {errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC}
+
+
+def _why(error: Exception) -> str:
+    """Return what to say of an error; one without a name, of a file that is full, is of output."""
+    if isinstance(error, OSError) and error.errno in _OUTPUT and error.filename is None:
+        drop(sys.stdout)
+        return f"standard output: {error.strerror}"
+    return str(error) or type(error).__name__

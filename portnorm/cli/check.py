@@ -139,7 +139,7 @@ def _write(tally: _Tally, outcome: Outcome[Checked], given: str | Content, fix: 
             sys.stdout.buffer.write(given.raw if content is None else content)
     elif content is not None:
         try:
-            files.write(given, content)
+            sources.say_other_names(given, files.write(given, content))
         except OSError as error:
             _fail(tally, str(error))
             return

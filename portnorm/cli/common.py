@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from portnorm.text import one_line
 
@@ -61,5 +62,17 @@ def positive(kind: type[float]) -> Callable[[str], float]:
 
 
 def say(text: str) -> None:
-    """Print one line on stderr."""
-    print(f"portnorm: {one_line(text)}", file=sys.stderr)
+    """Print one line on stderr; where nothing can be printed, the exit code has to do."""
+    try:
+        print(f"portnorm: {one_line(text)}", file=sys.stderr, flush=True)
+    except (OSError, ValueError, AttributeError):  # full, or closed by a script under `watch`
+        drop(sys.stderr)
+
+
+def drop(stream: TextIO) -> None:
+    """Let what is printed go nowhere, as after `portnorm compare | head`.
+
+    Python flushes once more at exit, and what fails then would change the exit code.
+    """
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or not of the system
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

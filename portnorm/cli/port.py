@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import functools
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from portnorm.source.files import Content
     from portnorm.source.findings import Finding
     from portnorm.source.processes import Outcome
+
+    _Change = tuple[Outcome[PortedFile], PortedFile]
 
 
 def add_parser(commands: Commands) -> None:
@@ -64,16 +67,20 @@ def _port(arguments: argparse.Namespace) -> int:
     ported = [(o, o.result) for o in outcomes if o.result is not None]
     changed = [(o, result) for o, result in ported if result.new != result.old]
     told = sys.stdout
+    failed: list[str] = []
     if arguments.write:
-        _write(changed)
+        changed = _written(changed, failed)
     elif not arguments.check and arguments.format == "text":
         for outcome, result in changed:
             sys.stdout.writelines(_diff(outcome.path, result))
         sys.stdout.flush()
         told = sys.stderr  # what is on stdout can be applied
-    print(_report(arguments, findings, [result for _, result in ported], len(changed)), file=told)
+    shown = _report(arguments, findings, [result for _, result in ported], changed, len(failed))
+    print(shown, file=told, flush=True)
+    for message in failed:  # last, so that they are seen
+        say(message)
     found.finish()
-    if any(outcome.failure for outcome in outcomes):
+    if failed or any(outcome.failure for outcome in outcomes):
         return BAD_INPUT
     return DIFFER if changed or findings else DONE
 
@@ -112,37 +119,60 @@ def _findings(outcomes: list[Outcome[PortedFile]]) -> Iterator[Finding]:
             yield from outcome.result.findings
 
 
-def _write(changed: list[tuple[Outcome[PortedFile], PortedFile]]) -> None:
-    from portnorm.source.files import read, write
+def _written(changed: list[_Change], failed: list[str]) -> list[_Change]:
+    """Write files, and return what was written; why others were not is added to a list."""
+    from portnorm.source.files import UnreadableError, read, write
 
+    written = []
     for outcome, result in changed:
-        source = read(outcome.path)
-        if source.text != result.old:
-            raise BadInputError(f"{outcome.path}: expected the file that was read, it has changed")
-        write(source, result.new)
+        path = outcome.path
+        try:
+            source = read(path)
+            if source.text != result.old:
+                raise UnreadableError("expected the file that was read, it has changed")
+            sources.say_other_names(path, write(source, result.new))
+            written.append((outcome, result))
+        except UnreadableError as error:
+            failed.append(f"{path}: {error}")
+        except OSError as error:
+            failed.append(f"{path}: {error.strerror}" if error.strerror else str(error))
+    return written
 
 
 def _diff(path: str, result: PortedFile) -> Iterator[str]:
     old, new = (text.splitlines(keepends=True) for text in (result.old, result.new))
-    for line in difflib.unified_diff(old, new, f"a/{path}", f"b/{path}"):
+    for line in difflib.unified_diff(old, new, _quoted(f"a/{path}"), _quoted(f"b/{path}")):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+
+
+def _quoted(name: str) -> str:
+    """Return a name as `git` and `patch` read it: in quotes where it would end or steer a line."""
+    if name.isprintable() and '"' not in name and "\\" not in name:
+        return name
+    shown = (
+        chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in os.fsencode(name)
+    )
+    return f'"{"".join(shown)}"'
 
 
 def _report(
     arguments: argparse.Namespace,
     findings: list[Finding],
     results: list[PortedFile],
-    files: int,
+    changed: list[_Change],
+    failures: int,
 ) -> str:
     from portnorm.source.report import report
 
-    rewritten = sum(result.rewritten for result in results)
+    rewritten = sum(result.rewritten for _, result in changed)
+    files = len(changed)
     counts = {
         "rewritten": rewritten,
         "files": files,
         "left": len(findings),
         "ignored": sum(result.ignored for result in results),
         "untouched": sum(result.untouched for result in results),
+        "failures": failures,
     }
     done = "rewritten" if arguments.write else "to rewrite"
     summary = (
@@ -150,4 +180,6 @@ def _report(
         f"{len(findings)} left to people, {counts['ignored']} ignored, "
         f"{counted(counts['untouched'], 'other call')} untouched"
     )
+    if failures:
+        summary += f"; {counted(failures, 'file')} could not be written"
     return report(arguments.format, findings, summary, {"counts": counts})

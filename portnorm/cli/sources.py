@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portnorm.cli.common import BadInputError
+from portnorm.cli.common import BadInputError, say
+from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Parser
@@ -47,6 +48,13 @@ def _jobs(text: str) -> int:
 
 
 _jobs.__name__ = "number of processes"
+
+
+def say_other_names(path: str, others: int) -> None:
+    """Say that a file which was written had other names, which were not written through."""
+    if others:
+        names = counted(others, "hard link")
+        say(f"{path}: written under this name only; {names} to the file kept the old text")
 
 
 def inputs(

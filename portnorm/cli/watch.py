@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from portnorm import files
-from portnorm.cli.common import DONE, INTERRUPTED, BadInputError, needs_tools, say
+from portnorm.cli.common import BAD_INPUT, DONE, INTERRUPTED, BadInputError, needs_tools, say
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
@@ -60,15 +60,22 @@ def _watch(arguments: argparse.Namespace) -> int:
         import rich.table  # noqa: F401
 
         from portnorm.watch import watch
-    if arguments.json is not None:
-        files.check_target(arguments.json, ".json")
-    process = os.getpid()
+    path = arguments.json
+    if path is not None:
+        files.check_target(path, ".json")
+        path = os.path.abspath(path)  # the script may go to another folder
+    process, end = os.getpid(), None
     with _as_python_would(arguments), watch(hosts) as log:
         try:
             code = _run(run)
-        finally:
-            if os.getpid() == process:  # a fork that comes out here has said nothing yet
-                _report(log, arguments.json)
+        except SystemExit as error:
+            code, end = int(error.code not in (None, 0)), error
+        # A fork that comes out here has said nothing yet.
+        done = os.getpid() != process or _report(log, path)
+        if not done and not code:
+            return BAD_INPUT
+        if end is not None:
+            raise end
     return code
 
 
@@ -141,9 +148,20 @@ def _run(run: Callable[[], Any]) -> int:
         raise
     except BaseException as error:
         error = error.with_traceback(_of_script(error.__traceback__))
-        sys.excepthook(type(error), error, error.__traceback__)
+        _show(error)
         return INTERRUPTED if isinstance(error, KeyboardInterrupt) else _RAISED
     return DONE
+
+
+def _show(error: BaseException) -> None:
+    """Show an error as Python does, also where the script's own way of it fails."""
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except SystemExit:
+        raise
+    except BaseException as another:
+        for one in (another, error):
+            sys.__excepthook__(type(one), one, one.__traceback__)
 
 
 def _of_script(traceback: TracebackType | None) -> TracebackType | None:
@@ -157,7 +175,8 @@ def _of_script(traceback: TracebackType | None) -> TracebackType | None:
 # --- the report -----------------------------------------------------------------------------------
 
 
-def _report(log: Watch, path: str | None) -> None:
+def _report(log: Watch, path: str | None) -> bool:
+    """Show the table and write the records; return whether they are written, if they are to be."""
     from portnorm.watch import table
 
     for stream in (sys.stdout, sys.stderr):
@@ -170,4 +189,9 @@ def _report(log: Watch, path: str | None) -> None:
     except Exception as error:  # the records and the exit code of the script survive
         say(f"the table cannot be shown: {type(error).__name__}: {error}")
     if path is not None:
-        files.write(path, f"{log.to_json()}\n".encode())
+        try:
+            files.write(path, f"{log.to_json()}\n".encode())
+        except Exception as error:  # such as a full disk; the exit code of the script survives
+            say(str(error) or type(error).__name__)
+            return False
+    return True

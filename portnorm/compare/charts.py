@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from portnorm.compare.histograms import BINS_PER_DECADE, NormBin, UlpBin
 from portnorm.compare.result import Result
 from portnorm.compare.tolerances import values_tolerance
+from portnorm.text import printable
 from portnorm.vectors import CLASSES
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ CLASS_NAMES = {
 """The classes of vectors, in words."""
 
 NAN_IN_ONE = "NaN in one only"
+
+AS_WRITTEN: dict[str, Any] = {"parse_math": False, "usetex": False}
+"""Arguments of matplotlib's texts that keep it from reading a dollar sign as TeX."""
 
 _MOST_BARS = 64
 _SMALLEST, _LARGEST = math.log10(5e-324), math.log10(sys.float_info.max)
@@ -294,7 +298,8 @@ def png(comparisons: Sequence[Result]) -> bytes:
     figure = Figure((13, 3.9 * len(comparisons)), dpi=150, layout="constrained", facecolor="white")
     rows = figure.subfigures(len(comparisons), squeeze=False, hspace=0.08)[:, 0]
     for row, comparison in zip(rows, comparisons, strict=True):
-        row.suptitle(title(comparison), fontsize=_POINTS + 2, color=LIGHT.ink)
+        heading = drawable(title(comparison))
+        row.suptitle(heading, fontsize=_POINTS + 2, color=LIGHT.ink, **AS_WRITTEN)
         left, right = row.subfigures(1, 2, width_ratios=[1, 1.6])
         norms = left.subplots()
         draw_norms(norms, comparison, LIGHT)
@@ -308,8 +313,23 @@ def png(comparisons: Sequence[Result]) -> bytes:
 
 def title(comparison: Result) -> str:
     """Return what to call a comparison, in characters that show."""
-    name = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in comparison.name)
-    return f"{name}, along dim {comparison.settings.dim}"
+    return f"{printable(comparison.name)}, along dim {comparison.settings.dim}"
+
+
+def drawable(text: str) -> str:
+    r"""Return the text in characters that matplotlib's font has; it warns of all others.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+
+    >>> print(drawable("caf\xe9 \u6570.npy"))
+    café \u6570.npy
+    """
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    known = get_font(findfont(FontProperties())).get_charmap()
+    shown = printable(text)
+    return "".join(c if ord(c) in known else ascii(c)[1:-1] for c in shown)
 
 
 # --- SVG ------------------------------------------------------------------------------------------

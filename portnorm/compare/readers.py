@@ -7,12 +7,12 @@ asked for. What is held in memory at one time stays small, however the parts lie
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
 import math
 import os
 import shutil
-import stat
 import tempfile
 import warnings
 import zipfile
@@ -24,7 +24,9 @@ from typing import IO, Any, Literal, NamedTuple, Protocol, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from portnorm import files
 from portnorm.errors import PortnormError
+from portnorm.text import without_repeats
 
 Index = tuple[slice, ...]
 """One slice with a start and a stop, and step 1, for each axis."""
@@ -35,8 +37,7 @@ _READ_BYTES = 2**21
 _GAP_BYTES = 2**16
 """So many bytes take about as long to read as it takes to begin to read somewhere else."""
 _NPY_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
-_NPY_HEADER_BYTES = 10_000
-_NAMES_SHOWN = 8
+_NPY_HEADER_BYTES, _NAMES_SHOWN = 10_000, 8
 _SAFETENSORS_DTYPES = {
     "BOOL": "bool",
     "BF16": "bfloat16",
@@ -125,9 +126,7 @@ def open_array(path: str, key: str | None = None) -> Iterator[Source]:
 
 def _check_is_file(path: str) -> None:
     try:
-        mode = os.stat(path).st_mode
-        if not stat.S_ISREG(mode):
-            found = "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
+        if found := files.other_than_file(path):
             raise UnreadableError(f"{path}: expected a file, found {found}")
         with open(path, "rb"):
             pass
@@ -141,7 +140,7 @@ def _pick(path: str, names: list[str], key: str | None) -> str:
         if key not in names:
             raise UnreadableError(f"{path}: expected an array named {key!r}; it has {_list(names)}")
         return key
-    if len(names) == 1:
+    if len({*names}) == 1:
         return names[0]
     if not names:
         raise UnreadableError(f"{path}: expected an array, found none in it")
@@ -196,9 +195,18 @@ def _read_npy_header(
         raise UnreadableError(
             f"{name}: expected an array of numbers, found objects; pickled data is not read"
         )
-    if min(shape, default=0) < 0:
-        raise ValueError(f"shape {shape}")
+    _check_shape(shape, dtype)
     return shape, "F" if fortran_order else "C", dtype
+
+
+def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse the shape of an array that NumPy cannot make; no memory is taken."""
+    if bool in map(type, shape):
+        raise ValueError(f"shape {shape}")
+    try:
+        np.broadcast_to(np.empty((), dtype), shape)
+    except ValueError as error:
+        raise ValueError(f"shape {shape}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -210,7 +218,10 @@ def _open_npz(path: str, key: str | None) -> Iterator[Source]:
         except UnreadableError:
             raise
         except Exception as error:  # zipfile raises many types for a damaged file
-            raise UnreadableError(f"{path}: expected a .npz file: {error}") from error
+            what = "a .npz file"
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                what = f"room for an array of it in {tempfile.gettempdir()}"
+            raise UnreadableError(f"{path}: expected {what}: {error}") from error
         yield _open_npy(unpacked, f"{path}[{name}]")
 
 
@@ -218,6 +229,8 @@ def _unpack(path: str, key: str | None, target: str) -> str:
     with zipfile.ZipFile(path) as archive:
         members = [name for name in archive.namelist() if name.endswith(".npy")]
         name = _pick(path, [member.removesuffix(".npy") for member in members], key)
+        if members.count(f"{name}.npy") > 1:
+            raise UnreadableError(f"{path}: expected one array named {name!r}, found several")
         with archive.open(f"{name}.npy") as member, open(target, "wb") as stream:
             shutil.copyfileobj(member, stream, _READ_BYTES)
     return name
@@ -239,14 +252,13 @@ def _open_safetensors(path: str, key: str | None) -> Source:
             with safe_open(path, framework="numpy") as file:
                 name = _pick(path, list(file.keys()), key)
             shape, code, offset = _read_safetensors_entry(stream, name)
+            stored = _stored(f"{path}[{name}]", code)
+            _check_shape(shape, stored)
     except UnreadableError:
         raise
     except (SafetensorError, OSError, ValueError, LookupError, TypeError) as error:
         raise UnreadableError(f"{path}: expected a .safetensors file: {error}") from error
-    dtype = _SAFETENSORS_DTYPES.get(code, code)
-    return _FileArray(
-        f"{path}[{name}]", path, shape, dtype, _stored(path, dtype), "C", offset, state
-    )
+    return _FileArray(f"{path}[{name}]", path, shape, stored.name, stored, "C", offset, state)
 
 
 def _read_safetensors_entry(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], str, int]:
@@ -256,21 +268,22 @@ def _read_safetensors_entry(stream: IO[bytes], name: str) -> tuple[tuple[int, ..
     mapping, which kills the process where the file is cut short meanwhile.
     """
     length = int.from_bytes(stream.read(8), "little")
-    entry = json.loads(stream.read(length))[name]
+    entry = json.loads(stream.read(length), object_pairs_hook=without_repeats)[name]
     return tuple(entry["shape"]), entry["dtype"], 8 + length + entry["data_offsets"][0]
 
 
-def _stored(path: str, dtype: str) -> np.dtype[Any] | None:
-    """Return the dtype in the file; None for one that is refused later on."""
-    if dtype not in _SAFETENSORS_DTYPES.values():
-        return None
-    if dtype != "bfloat16":
+def _stored(name: str, code: str) -> np.dtype[Any]:
+    """Return the dtype in the file."""
+    if code not in _SAFETENSORS_DTYPES:
+        known = ", ".join(_SAFETENSORS_DTYPES)
+        raise UnreadableError(f"{name}: expected one of {known}, found {code}")
+    if (dtype := _SAFETENSORS_DTYPES[code]) != "bfloat16":
         return np.dtype(dtype).newbyteorder("<")
     try:
         import ml_dtypes
     except ImportError as error:
         raise UnreadableError(
-            f"{path}: reading bfloat16 needs ml_dtypes: pip install 'portnorm[tools]'"
+            f"{name}: reading bfloat16 needs ml_dtypes: pip install 'portnorm[tools]'"
         ) from error
     return np.dtype(ml_dtypes.bfloat16)
 
@@ -303,7 +316,7 @@ class _FileArray:
     path: str
     shape: tuple[int, ...]
     dtype: str
-    stored: np.dtype[Any] | None
+    stored: np.dtype[Any]
     order: Literal["C", "F"]
     offset: int
     state: _State
@@ -329,7 +342,6 @@ class _FileArray:
         self, stream: IO[bytes], index: Index, result: NDArray[Any], dtype: DTypeLike
     ) -> None:
         """Read by runs of neighbouring bytes, a bounded number of bytes at a time."""
-        assert self.stored is not None
         axes = tuple(range(len(self.shape)))[:: -1 if self.order == "F" else 1]
         shape = [self.shape[axis] for axis in axes]
         part = [index[axis] for axis in axes]

@@ -21,7 +21,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from mindspore import Tensor, nn, ops
+from portnorm.frameworks import why_no_mindspore
+
+try:
+    from mindspore import Tensor, nn, ops
+except ModuleNotFoundError as error:
+    if error.name == "mindspore" and (reason := why_no_mindspore()):
+        raise ModuleNotFoundError(reason, name="mindspore") from error
+    raise
 
 from portnorm import semantics
 from portnorm.errors import PortnormWarning, warn_at_user_line
@@ -149,6 +156,11 @@ def l2_normalize(
     return _plans.carry_out(
         x, _plans.plan_l2_normalize(x.dtype, x.shape, axis, epsilon, parity, compiling())
     )
+
+
+def __getattr__(name: str) -> Any:
+    places = ("mindspore.ops", "mindspore.mint.nn.functional", "mindspore.nn", "mindspore")
+    raise semantics.no_such_name(__name__, name, places)
 
 
 class Normalize(nn.Cell):  # type: ignore[misc]

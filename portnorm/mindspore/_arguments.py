@@ -75,12 +75,12 @@ def tell(function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
 
 @ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
 def raise_no_tensor(value: Any) -> NoReturn:
-    raise semantics.input_is_no_tensor(value)
+    raise semantics.input_is_no_tensor(value, "mindspore")
 
 
 @ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]
 def raise_no_l2_tensor(value: Any) -> NoReturn:
-    raise semantics.l2_normalize_input_is_no_tensor(value)
+    raise semantics.l2_normalize_input_is_no_tensor(value, "mindspore")
 
 
 @ops.constexpr(reuse_result=False, check=False)  # type: ignore[untyped-decorator]

@@ -28,6 +28,7 @@ from portnorm.reference.builds import (
 )
 from portnorm.reference.live import MACHINES, machine_of, reported_capability, torch_capability
 from portnorm.reference.rules import MindSporeRules, TorchRules
+from portnorm.text import without_repeats
 
 __all__ = [
     "MACHINES",
@@ -46,6 +47,9 @@ __all__ = [
     "read_references",
     "write_references",
 ]
+
+_MOST_BYTES = 2**20
+"""So many bytes hold any references; a larger file is another one."""
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+_-]*", re.ASCII)
 
@@ -309,8 +313,8 @@ def read_references(path: str | os.PathLike[str]) -> tuple[Reference, ...]:
     """Read what `write_references` or ``portnorm reference --save`` wrote.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: it holds something else; the text names the file.
+        OSError: the file cannot be read, or is a folder, a device or a pipe.
+        ValueError: it holds something else, or more than 1 MiB; the text names the file.
 
     >>> import os, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -319,9 +323,14 @@ def read_references(path: str | os.PathLike[str]) -> tuple[Reference, ...]:
     ...     read_references(path)
     (TorchReference(version='2.13.0', capability='avx2', threads=8),)
     """
+    if found := files.other_than_file(path):
+        raise OSError(f"{os.fspath(path)}: expected a file, found {found}")
     try:
-        with open(path, encoding="utf-8") as file:
-            return parse_references(file.read())
+        with open(path, "rb") as file:
+            text = file.read(_MOST_BYTES + 1)
+        if len(text) > _MOST_BYTES:
+            raise ValueError(f"expected at most {_MOST_BYTES} bytes, found more")
+        return parse_references(text.decode())
     except ValueError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
 
@@ -334,9 +343,8 @@ def write_references(path: str | os.PathLike[str], references: Iterable[Referenc
         TypeError, ValueError: as `by_framework`.
     """
     text = format_references(references) + "\n"
-    target = os.path.realpath(path)
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise OSError(f"{os.fspath(path)} is not a regular file")
+    if os.path.exists(path) and (found := files.other_than_file(path)):
+        raise OSError(f"{os.fspath(path)}: expected a file or a new name, found {found}")
     files.write(path, text.encode())
 
 
@@ -346,18 +354,11 @@ def _load_json(text: str) -> object:
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, not {type(text).__name__}")
     try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
+        return json.loads(text, object_pairs_hook=without_repeats)
     except RecursionError as error:
         raise ValueError("not a reference: nested too deeply") from error
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from error
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        raise ValueError("a key occurs twice")
-    return record
 
 
 def _to_record(reference: _Reference) -> dict[str, object]:

@@ -8,6 +8,8 @@ functions      names, defaults, domains
 normalize      arguments and errors of torch's function
 l2_normalize   arguments and errors of MindSpore's
 rounding       numbers as the dtypes of tensors hold them
+missing        the error for names that portnorm does not have
+tensors        what a value is that is no tensor of the host
 
 Sources: torch 2.13.0 and MindSpore 2.10.0, observed on CPU builds; the tests compare every error
 with the live function's.
@@ -31,6 +33,7 @@ from portnorm.semantics.l2_normalize import (
     l2_normalize_input_is_no_tensor,
     round_epsilon,
 )
+from portnorm.semantics.missing import no_such_name
 from portnorm.semantics.normalize import (
     GRADIENT_ORDERS,
     OUT_WITH_GRADIENT,
@@ -51,6 +54,7 @@ from portnorm.semantics.rounding import (
     LARGEST,
     round_to,
 )
+from portnorm.semantics.tensors import other_kind
 
 __all__ = [
     "EPSILONS_MERGED_WITHIN",
@@ -76,10 +80,12 @@ __all__ = [
     "l2_normalize_epsilon",
     "l2_normalize_input_is_no_tensor",
     "layer_repr",
+    "no_such_name",
     "normalize_arguments",
     "normalize_dims",
     "normalize_eps",
     "normalize_order",
+    "other_kind",
     "out_is_no_tensor",
     "round_epsilon",
     "round_to",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from portnorm.semantics.functions import L2NORMALIZE, Shape
 from portnorm.semantics.rounding import round_to
+from portnorm.semantics.tensors import other_kind
 
 _MINDSPORE_DTYPE = {"bool": "Bool", "bfloat16": "BFloat16"}
 
@@ -109,11 +110,13 @@ def l2_normalize_arguments(
     return dim, round_epsilon(lower_bound, dtype)
 
 
-def l2_normalize_input_is_no_tensor(value: object) -> TypeError:
-    """Return MindSpore's error for an input that is not a tensor."""
+def l2_normalize_input_is_no_tensor(value: object, host: str = "") -> TypeError:
+    """Return MindSpore's error for an input that is not a tensor of the host, and what to do."""
     names = {type(None): "None", bool: "Bool", int: "Int64", float: "Float32", str: "String"}
     got = names.get(type(value), "External")
-    return TypeError(f"For 'L2Normalize', input must be a Tensor, but got: {got}.")
+    what_to_do = other_kind(value, host)
+    more = f" I{what_to_do[1:]}." if what_to_do else ""
+    return TypeError(f"For 'L2Normalize', input must be a Tensor, but got: {got}.{more}")
 
 
 EPSILONS_MERGED_WITHIN = 2.0**-52

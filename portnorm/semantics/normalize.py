@@ -11,6 +11,7 @@ from typing import NamedTuple, NoReturn, SupportsIndex, cast
 from portnorm.errors import StrictParityError
 from portnorm.semantics.functions import NORMALIZE, WIDENED_INPUT, Shape
 from portnorm.semantics.rounding import LARGEST, round_to
+from portnorm.semantics.tensors import other_kind
 
 _TORCH_DTYPE = {
     "bool": "Bool",
@@ -279,9 +280,11 @@ def out_is_no_tensor(out: object) -> TypeError:
     )
 
 
-def input_is_no_tensor(value: object) -> AttributeError:
-    """Return torch's error for an input that is not a tensor."""
-    return AttributeError(f"'{_type_name(value)}' object has no attribute 'norm'")
+def input_is_no_tensor(value: object, host: str = "") -> AttributeError:
+    """Return torch's error for an input that is not a tensor of the host, and what to do."""
+    what_to_do = other_kind(value, host)
+    more = f"; {what_to_do}" if what_to_do else ""
+    return AttributeError(f"'{_type_name(value)}' object has no attribute 'norm'{more}")
 
 
 def _type_name(value: object) -> str:

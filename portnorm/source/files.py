@@ -161,10 +161,10 @@ def path_of(what: str | Content) -> str:
     return what.path if isinstance(what, Content) else what
 
 
-def write(source: SourceFile, text: str) -> None:
-    """Replace the text of a file, whole or not at all; links keep pointing to it.
+def write(source: SourceFile, text: str) -> int:
+    """Replace the text of a file, whole or not at all, and return what `portnorm.files.write` does.
 
     Raises:
         OSError, UnreadableError: the file is as it was.
     """
-    files.write(source.path, source.encode(text))
+    return files.write(source.path, source.encode(text))

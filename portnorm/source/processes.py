@@ -129,7 +129,8 @@ def _on_all_cores(work: _Work[T], needed: list[str | Content], jobs: int) -> Ite
         for one in needed[done:]:
             yield Outcome(path_of(one), failure="not read: a process that reads files died")
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        # Without waiting, the pool and the end of the process race to close the same pipe.
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextlib.contextmanager

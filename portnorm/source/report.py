@@ -98,7 +98,7 @@ def _annotation(finding: Finding) -> str:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _property(text: str) -> str:
@@ -159,7 +159,7 @@ def _result(finding: Finding, rank: int) -> Json:
 def _uri(path: str) -> str:
     if os.path.isabs(path):
         return Path(path).as_uri()
-    return quote(os.path.normpath(path).replace(os.sep, "/"))
+    return quote(os.fsencode(os.path.normpath(path).replace(os.sep, "/")))
 
 
 def _sarif_fix(fix: Fix, artifact: Json) -> Json:

@@ -59,6 +59,8 @@ def normalize(
     """
     if isinstance(input, Proxy):
         return _leaf(normalize, input, p, dim, eps, out, parity=parity)
+    if not isinstance(input, Tensor) and semantics.other_kind(input, "torch"):
+        raise semantics.input_is_no_tensor(input, "torch")
     if observe.observers and not torch.compiler.is_compiling():
         observe.tell("portnorm.torch.normalize", input, p, dim, eps)
     if _level(parity) == "strict":
@@ -142,6 +144,11 @@ def _fill(out: Tensor, y: Tensor, x: Tensor) -> Tensor:
     # A division by 1 has torch's checks, warnings and resizing, but flushes subnormals to zero
     # where torch is told to. It is x that is divided, for x and out must not overlap.
     return torch.div(x, y.new_ones(()), out=out).copy_(y)
+
+
+def __getattr__(name: str) -> Any:
+    places = ("torch.nn.functional", "torch.nn", "torch")
+    raise semantics.no_such_name(__name__, name, places)
 
 
 class Normalize(nn.Module):

@@ -122,7 +122,7 @@ def l2_normalize_arguments(x: Any, axis: Any, epsilon: Any) -> tuple[int, float]
         axis = semantics.l2_normalize_axis(axis)
         epsilon = semantics.l2_normalize_epsilon(epsilon)
         if not isinstance(x, Tensor):
-            raise semantics.l2_normalize_input_is_no_tensor(x)
+            raise semantics.l2_normalize_input_is_no_tensor(x, "torch")
     if torch.compiler.is_compiling():
         dtype = dtype_name(x.dtype)
         found: tuple[int, float] = _check_in_graphs(x.ndim, dtype, fixed(axis), fixed(epsilon))

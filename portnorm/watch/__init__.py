@@ -24,7 +24,7 @@ from portnorm.reference import REFERENCES
 from portnorm.watch import table
 from portnorm.watch.advice import Port, port
 from portnorm.watch.log import Log
-from portnorm.watch.records import Record
+from portnorm.watch.records import Record, described
 
 HOSTS = tuple(REFERENCES)
 
@@ -90,7 +90,7 @@ class Watch:
 
     def to_json(self) -> str:
         """Return `to_dict` as strict JSON."""
-        return json.dumps(_strict(self.to_dict()), allow_nan=False, indent=2)
+        return json.dumps(self.to_dict(), allow_nan=False, indent=2)
 
     @property
     def dropped(self) -> int:
@@ -177,20 +177,20 @@ def _checked(hosts: Iterable[str]) -> list[str]:
 def _as_dict(record: Record) -> dict[str, Any]:
     """Return a record; where something is wrong with it, what is left, so that others survive."""
     try:
-        return _record_as_dict(record, port(record))
+        return {k: _strict(v) for k, v in _record_as_dict(record, port(record)).items()}
     except Exception as error:
         call = record.call
         found = {"file": call.file, "line": call.line, "function": call.function}
-        return {**found, "calls": record.calls, "error": f"{type(error).__name__}: {error}"}
+        return {**found, "calls": record.calls, "error": described(error)}
 
 
 def _strict(value: Any) -> Any:
-    """Return what strict JSON has: any other value as its text."""
+    """Return what strict JSON has: a tuple as a list, any other value as its text."""
     if isinstance(value, dict):
         return {str(key): _strict(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_strict(item) for item in value]
-    return value if isinstance(value, bool) else _json(value)
+    return _json(value)
 
 
 def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
@@ -219,6 +219,7 @@ def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
             "argument": found.argument,
             "use": found.use,
         },
+        **({"error": record.error} if record.error else {}),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import numbers
+import operator
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -118,9 +119,18 @@ def describe(
 ) -> Call:
     """Return what calls from this frame with these arguments have in common."""
     file, line = (frame.f_code.co_filename, frame.f_lineno) if frame else ("", 0)
-    if type(dim) is list:
-        dim = tuple(dim)
+    dim = tuple(map(_index, dim)) if isinstance(dim, (list, tuple)) else _index(dim)
     return Call(file, line, function, dtype, ndim, _plain(p), dim, _plain(eps))
+
+
+def _index(value: Any) -> Any:
+    """Keep a dim; of another object that stands for one, of which nothing is known, its number."""
+    if type(value) in (int, bool) or value is None:
+        return value
+    try:
+        return operator.index(value)
+    except Exception:
+        return _plain(value)
 
 
 def _plain(value: Any) -> Any:

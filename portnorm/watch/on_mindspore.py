@@ -48,9 +48,13 @@ def add_adapter_call(log: Log, function: str, x: Any, p: Any, dim: Any, eps: Any
 
 
 def _add(log: Log, frame: Any, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:
-    if isinstance(x, Tensor):
+    if not isinstance(x, Tensor):
+        return
+    try:
         call = describe(frame, function, str(x.dtype).lower(), x.ndim, p, dim, eps)
         log.add(call, x, norms)
+    except Exception:  # of a kind that is not foreseen; the call itself goes on
+        log.dropped += 1
 
 
 def norms(x: Tensor, call: Call) -> Norms | None:

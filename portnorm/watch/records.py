@@ -97,6 +97,7 @@ class Record:
         waiting: norms that `settle` counts; they wait because counting has a fixed cost.
         waiting_vectors: how many.
         elsewhere: a `Counter` of vectors for each accelerator, whose counts `settle` takes in.
+        error: why it could not take them; "" where it could.
     """
 
     call: Call
@@ -112,6 +113,7 @@ class Record:
     waiting: list[Norms] = field(default_factory=list, repr=False)
     waiting_vectors: int = field(default=0, repr=False)
     elsewhere: dict[str, Counter] = field(default_factory=dict, repr=False)
+    error: str = ""
 
     def add_call(self, shape: tuple[int, ...]) -> None:
         """Count a call."""
@@ -159,8 +161,20 @@ class Record:
     def settle(self) -> None:
         """Count what waits, and take in what was counted elsewhere; waits for accelerators."""
         self._count_waiting()
-        for counter in self.elsewhere.values():
-            self.add_counts(*counter.take())
+        for device, counter in [*self.elsewhere.items()]:
+            try:
+                self.add_counts(*counter.take())
+            except Exception as error:  # of an accelerator that failed
+                self.error = f"{device}: {described(error)}"
+                del self.elsewhere[device]
+
+
+def described(error: Exception) -> str:
+    """Return the type and the text of an error, of whose text nothing is known."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def floors_of(call: Call) -> tuple[float, float]:

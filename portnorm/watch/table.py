@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from portnorm.terminal import console
-from portnorm.text import counted
+from portnorm.text import counted, printable
 from portnorm.vectors import CLASSES
 from portnorm.watch.advice import Port, confused, dim_as_source, port
 from portnorm.watch.records import Record
@@ -85,7 +85,7 @@ def _table(records: list[Record]) -> Any:
 
 def _call(record: Record) -> Iterator[str]:
     call = record.call
-    yield f"{_shortest(call.file)}:{call.line}" if call.file else "(no Python line)"
+    yield f"{printable(_shortest(call.file))}:{call.line}" if call.file else "(no Python line)"
     name = _SHORT.get(call.function, call.function)
     order = "" if call.p in (2, None) or "l2" in name.lower() else f"p={call.p}, "
     dim, eps = ("axis", "epsilon") if "l2" in name.lower() else ("dim", "eps")

@@ -369,6 +369,15 @@ def test_the_picture_is_written_and_carries_its_numbers_as_text(
     assert "below 1" in capsys.readouterr().out
 
 
+def test_text_from_outside_is_drawn_as_it_is_written(canned: Report) -> None:
+    canned.machine["cpu"] = "A $\\frac{$ CPU\n数\u202e"
+    canned.left_out[CASES[0]] = "it costs $1 or $2"
+    figure = chart.draw(canned)
+    figure.draw_without_rendering()  # which would raise, or warn of a glyph that is missing
+    assert "A $\\frac{$ CPU\\n\\u6570\\u202e" in figure.get_supxlabel()
+    assert [text.get_parse_math() for text in figure.texts if "$" in text.get_text()] == [False]
+
+
 # --- refusals -------------------------------------------------------------------------------------
 
 
@@ -386,7 +395,7 @@ def _never(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("none/a.png", "expected a folder to write to"),
         ("a.jpg", "expected a name that ends in .png"),
-        ("folder.png", "found something else"),
+        ("folder.png", "expected a file or a new name, found a directory"),
         ("file/a.png", "expected a folder to write to"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
 import random
 import tempfile
 import tracemalloc
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -221,6 +223,91 @@ def test_what_would_not_fit_is_refused_before_memory_is_taken(tmp_path: Path) ->
         header = {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**9)}
         np.lib.format.write_array_header_1_0(stream, header)
     assert "4000000000000000000 bytes" in refusal(path)
+
+
+def write_npy_header(path: Path, shape: str) -> None:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+    size = len(header).to_bytes(2, "little")
+    path.write_bytes(b"\x93NUMPY\x01\x00" + size + header + bytes(64))
+
+
+SHAPES = {
+    str((1,) * 65): "maximum supported dimension",
+    "(True,)": "shape (True,)",
+    "(4, False)": "shape (4, False)",
+    "(-1,)": "shape (-1,)",
+    "(2, -3)": "shape (2, -3)",
+    f"(0, {10**21})": "Maximum allowed dimension exceeded",
+    f"({2**63 - 1}, {2**63 - 1}, 0)": "shape (9223372036854775807, 9223372036854775807, 0)",
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shapes_that_no_array_has_are_refused(tmp_path: Path, shape: str) -> None:
+    path = tmp_path / "a.npy"
+    write_npy_header(path, shape)
+    message = refusal(path)
+    assert message.startswith(": expected a .npy header: ")
+    assert SHAPES[shape] in message
+    write_npy_header(path, "(4,)")
+    with open_array(str(path)) as source:
+        assert source.shape == (4,)
+
+
+def write_safetensors(path: Path, *entries: str, size: int = 32) -> None:
+    header = f"{{{', '.join(entries)}}}".encode()
+    header += b" " * (-len(header) % 8)
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(size))
+
+
+def entry(dtype: str, *shape: int, size: int = 32) -> str:
+    return f'"a": {{"dtype": "{dtype}", "shape": {[*shape]}, "data_offsets": [0, {size}]}}'
+
+
+@pytest.mark.parametrize(
+    "dtype", ["F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "C64", "F6_E2M3", "F6_E3M2"]
+)
+def test_safetensors_of_other_dtypes_are_refused(tmp_path: Path, dtype: str) -> None:
+    path = tmp_path / "a.safetensors"
+    size = {"F8": 8, "F4": 4, "C6": 64, "F6": 6}[dtype[:2]]  # in bits, which is in bytes for 8
+    write_safetensors(path, entry(dtype, 8, size=size), size=size)
+    message = refusal(path)
+    assert message.startswith("[a]: expected one of BOOL, ")
+    assert message.endswith(f", found {dtype}")
+
+
+def test_safetensors_of_too_many_dims_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, entry("F32", 8, *(1,) * 64))
+    assert "maximum supported dimension" in refusal(path)
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    data = save_npy(tmp_path / "a.npy", ARRAY).read_bytes()
+    with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
+        warnings.simplefilter("ignore")
+        for name in ("a.npy", "a.npy", "b.npy"):
+            archive.writestr(name, data)
+    assert refusal(path, "a") == ": expected one array named 'a', found several"
+    with open_array(str(path), "b") as source:
+        assert np.array_equal(everything(source), ARRAY)
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, entry("F32", 4, size=16), entry("F32", 8))
+    assert "a key occurs twice" in refusal(path)
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = save_npz(tmp_path / "a.npz", ARRAY)
+    monkeypatch.setattr("shutil.copyfileobj", full)
+    message = refusal(path)
+    assert message.startswith(f": expected room for an array of it in {tempfile.gettempdir()}: ")
+    assert "No space left" in message
 
 
 # --- damaged files --------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
 
+from matplotlib.mathtext import MathTextParser
+
 HOSTILE = "</script><img src=x onerror=alert(1)>\x1b.npy"
 
 
@@ -83,6 +85,26 @@ def test_a_png_shows_every_comparison() -> None:
         assert data[:8] == b"\x89PNG\r\n\x1a\n"
         heights.append(int.from_bytes(data[20:24], "big"))
     assert heights[1] == 2 * heights[0]
+
+
+HOSTILE_NAMES = ["$\\frac{$.npy", "a$b$c.npy", "a\nb.npy", "数据.npy", "\udcff.npy", "\u202e.npy"]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_names_are_drawn_as_they_are_written(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    parse = MathTextParser.parse
+
+    def spy(self: Any, text: str, *rest: Any, **more: Any) -> Any:
+        read.append(text)
+        return parse(self, text, *rest, **more)
+
+    monkeypatch.setattr(MathTextParser, "parse", spy)
+    one = comparison(mixed(np.random.default_rng(5), 20), name)
+    assert charts.png([one])[:4] == b"\x89PNG"  # and no warning, of a glyph that is missing
+    assert report.page([one]).encode()
+    assert read
+    assert not [text for text in read if ".npy" in text]
 
 
 # --- bars -----------------------------------------------------------------------------------------

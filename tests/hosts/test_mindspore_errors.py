@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -166,11 +167,17 @@ def test_normalize_refuses_a_complex_eps(torch, dtype):
     assert refusal(adapted.normalize, tensor(np.ones((2, 3)), dtype), eps=1j) == expected
 
 
+def without_advice(found):
+    """Return an error without what portnorm adds: what the value is, and what takes it."""
+    kind, text = found
+    return kind, re.split(r"; it is a | It is a ", text)[0]
+
+
 @pytest.mark.parametrize("value", [[1.0], (), {}, None, 1, 1.0, "a", np.ones(3), np.float32(1)])
 def test_normalize_refuses_an_input_that_is_no_tensor(torch, value):
     expected = refusal(torch.nn.functional.normalize, value)
     assert expected is not None
-    assert refusal(adapted.normalize, value) == expected
+    assert without_advice(refusal(adapted.normalize, value)) == expected
 
 
 OF_ITS_OWN = {
@@ -265,15 +272,16 @@ def test_l2_normalize_takes_what_mindspore_takes(shape, dtype, arguments, option
 def test_l2_normalize_refuses_an_input_that_is_no_tensor(value):
     expected = refusal(live, value)
     assert expected is not None
-    assert refusal(function, value) == expected
-    assert refusal(layer, value) == expected
+    assert without_advice(refusal(function, value)) == expected
+    assert without_advice(refusal(layer, value)) == expected
 
 
 @pytest.mark.parametrize("value", [[1.0], (), {}, b"a", np.float32(1)])
 def test_l2_normalize_names_other_types_external(value):
     """MindSpore has names for more types, and for those of the elements of a list."""
     kind, text = refusal(live, value)
-    assert refusal(function, value) == (kind, text.partition("got: ")[0] + "got: External.")
+    opening = text.partition("got: ")[0] + "got: External."
+    assert without_advice(refusal(function, value)) == (kind, opening)
 
 
 @pytest.mark.parametrize("arguments", [("a",), (0, "a"), ((0, 1),), ((True,),)])

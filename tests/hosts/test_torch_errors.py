@@ -151,7 +151,8 @@ def test_wrong_arguments_are_refused_at_every_level(
 def test_the_error_is_that_of_mindspore(arguments: dict[str, Any], x: Any, kind: Any) -> None:
     expected = error_of(on_mindspore(arguments, x))
     assert expected is not None
-    assert error_of(on_torch(arguments, x)) == expected
+    error, text = error_of(on_torch(arguments, x))
+    assert (error, text.partition(" It is a ")[0]) == expected  # what it is, is ours to say
 
 
 @pytest.mark.parametrize(

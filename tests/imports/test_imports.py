@@ -120,6 +120,25 @@ except ModuleNotFoundError as error:
     assert run_python(code, blocked=[framework]) == f"{framework}\n"
 
 
+@pytest.mark.parametrize(("python", "can"), [("(3, 13)", False), ("(3, 12)", True)])
+def test_where_mindspore_cannot_be_installed_the_error_says_so(python: str, can: bool) -> None:
+    code = f"""
+import functools, portnorm.frameworks as frameworks
+frameworks.why_no_mindspore = functools.partial(frameworks.why_no_mindspore, {python})
+try:
+    import portnorm.mindspore
+except ModuleNotFoundError as error:
+    print(error.name, error)
+"""
+    text = run_python(code, blocked=["mindspore"])
+    assert text == "mindspore " + (
+        "No module named 'mindspore'\n"
+        if can
+        else "MindSpore cannot be installed for Python 3.13: MindSpore 2.10 has wheels for Python "
+        "3.9 to 3.12\n"
+    )
+
+
 def test_a_blocked_module_looks_not_installed_and_others_stay() -> None:
     code = """
 import importlib.util

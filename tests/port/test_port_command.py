@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from portnorm import cli
+from portnorm.source import files
 
 SOURCE = (
     b"# coding: latin-1\r\nimport torch.nn.functional as F\r\n"
@@ -90,6 +93,89 @@ def test_standard_input_takes_the_name_that_is_given(
     assert err.startswith("named.py:5:5: PN205 ")
 
 
+def test_a_file_that_cannot_be_written_is_named_last_and_the_others_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a.py", "b.py", "c.py", "d.py"]
+    for name in names:
+        (tmp_path / name).write_bytes(SOURCE)
+    reasons = {"a.py": errno.EACCES, "c.py": errno.ENOSPC}
+    replace = os.replace
+
+    def fail(source: str, target: str) -> None:
+        if code := reasons.get(Path(target).name):
+            raise OSError(code, os.strerror(code))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    assert port("--write", *(tmp_path / name for name in names)) == 2
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == (
+        "2 places rewritten in 2 files, 4 left to people, 0 ignored, 4 other calls untouched; "
+        "2 files could not be written"
+    )
+    assert err.splitlines() == [
+        f"portnorm: {tmp_path / name}: expected a file that can be written: {os.strerror(code)}"
+        for name, code in reasons.items()
+    ]
+    written = {name: (tmp_path / name).read_bytes() for name in names}
+    assert written == {"a.py": SOURCE, "b.py": PORTED, "c.py": SOURCE, "d.py": PORTED}
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def test_a_file_that_has_changed_meanwhile_is_left_and_the_others_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.py", "b.py", "gone.py"):
+        (tmp_path / name).write_bytes(SOURCE)
+    read = files.read
+
+    def changing(path: str) -> files.SourceFile:
+        (tmp_path / "a.py").write_bytes(b"new = 1\n")
+        (tmp_path / "gone.py").unlink(missing_ok=True)
+        return read(path)
+
+    monkeypatch.setattr(files, "read", changing)
+    assert port("--write", tmp_path) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"portnorm: {tmp_path}/a.py: expected the file that was read, it has changed",
+        f"portnorm: {tmp_path}/gone.py: No such file or directory",
+    ]
+    assert (tmp_path / "a.py").read_bytes() == b"new = 1\n"
+    assert (tmp_path / "b.py").read_bytes() == PORTED
+
+
+def test_hard_links_are_reported_and_symbolic_links_followed(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup, link = file.parent / "backup", file.parent / "link.py"
+    os.link(file, backup)
+    link.symlink_to(file)
+    assert port("--write", link) == 1
+    assert (file.read_bytes(), backup.read_bytes()) == (PORTED, SOURCE)
+    assert link.is_symlink()
+    assert capsys.readouterr().err == (
+        f"portnorm: {link}: written under this name only; 1 hard link to the file kept the old "
+        "text\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["odd\n+++ b.py", 'a"b.py', "tab\t\\.py", "\udcff\u202eé.py"])
+def test_a_diff_quotes_names_as_git_does(
+    tmp_path: Path,
+    name: str,
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(SOURCE.replace(b"\r\n", b"\n").replace(b"\xe9", b"e"))
+    assert port(name) == 1
+    diff = capsysbinary.readouterr().out
+    assert diff.count(b"\n+++ ") == 1
+    subprocess.run(["git", "apply"], input=diff, check=True, capture_output=True)
+    assert b"portnorm.mindspore.normalize" in Path(name).read_bytes()
+
+
 @pytest.mark.parametrize("form", ["json", "sarif"])
 def test_reports_for_programs_are_json(
     file: Path, form: str, capsys: pytest.CaptureFixture[str]
@@ -103,6 +189,7 @@ def test_reports_for_programs_are_json(
             "left": 1,
             "ignored": 0,
             "untouched": 1,
+            "failures": 0,
         }
         assert [finding["code"] for finding in found["findings"]] == ["PN205"]
     else:

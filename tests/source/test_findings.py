@@ -188,6 +188,20 @@ def test_annotations_of_github_are_escaped() -> None:
     assert summary == "2 findings"
 
 
+def test_annotations_of_github_steer_neither_the_runner_nor_a_terminal() -> None:
+    odd = "a,b:c%\r\n::error::\x1b[31m\x00\u202e\u2028\x85\udcff.py"
+    shown = report("github", [Finding(odd, 1, 1, "PN001", odd)], "1 finding")
+    annotation, summary = shown.splitlines()
+    assert summary == "1 finding"
+    escapes = r"\x1b[31m\x00\u202e\u2028\x85\udcff.py"
+    error = "%0D%0A%3A%3Aerror%3A%3A"
+    assert annotation == (
+        f"::warning file=a%2Cb%3Ac%25{error}{escapes},line=1,endLine=1,col=1,title=portnorm PN001"
+        f"::a,b:c%25%0D%0A::error::{escapes}"
+    )
+    assert all(map(str.isprintable, [annotation, summary]))
+
+
 def test_json_has_all_of_a_finding() -> None:
     found = json.loads(report("json", FINDINGS, "", {"files": 3}))
     assert found["files"] == 3
@@ -357,6 +371,14 @@ def test_absolute_paths_are_uris() -> None:
     log = json.loads(report("sarif", [Finding("/a b.py", 1, 1, "PN001", "m")], ""))
     location = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
     assert location["artifactLocation"]["uri"] == "file:///a%20b.py"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_names_that_are_no_unicode_are_reported_in_every_format(form: str) -> None:
+    shown = report(form, [Finding("a\udcff.py", 1, 1, "PN001", "m")], "1 finding")
+    assert shown.encode()
+    if form == "sarif":
+        assert '"uri": "a%FF.py"' in shown
 
 
 @pytest.mark.parametrize("form", FORMATS)

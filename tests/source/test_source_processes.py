@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,18 @@ def test_outcomes_keep_the_order_of_the_files(tmp_path: Path, jobs: int) -> None
     others = {outcome.result[1] for outcome in outcomes if outcome.result} - {os.getpid()}
     assert (len(others) > 0) == (jobs > 1)
     assert seen == [("files", done, 66) for done in range(1, 67)]
+
+
+@pytest.mark.parametrize("taken", [100, 3])
+def test_nothing_of_the_processes_is_left(tmp_path: Path, taken: int) -> None:
+    """A pool that ends with the process writes "Bad file descriptor" to stderr now and then."""
+    before = {*threading.enumerate(), *multiprocessing.active_children()}
+    outcomes = run(many(tmp_path, 100), length, has_x, 2)
+    list(itertools.islice(outcomes, taken - 1))
+    assert {*threading.enumerate(), *multiprocessing.active_children()} - before
+    next(outcomes)
+    outcomes.close()
+    assert {*threading.enumerate(), *multiprocessing.active_children()} == before
 
 
 def test_few_files_stay_in_this_process(tmp_path: Path) -> None:
