@@ -13,10 +13,16 @@ import numpy as np
 import pytest
 
 import portnorm
+from portnorm import terminal
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The OpenMP threads of one worker must not spin on the cores of another.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# What a test reads from stderr must not depend on which kernels are kept, or on how busy the
+# machine is. Tests of the notice, and of progress, switch them on.
+os.environ.setdefault("PORTNORM_COMPILE_NOTICE", "off")
+terminal._BETWEEN_LINES = 1e6
 
 hypothesis.settings.register_profile("portnorm", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("portnorm")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from portnorm import __version__
 from portnorm.cli import bench, certify, check, compare, explain, interrupts, port, reference, watch
-from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, say
+from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser
 from portnorm.errors import PortnormError
+from portnorm.notice import say
 
 _COMMANDS = (compare, watch, port, check, explain, reference, certify, bench)
 

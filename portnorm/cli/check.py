@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from portnorm import files
 from portnorm.cli import sources
-from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, BadInputError, needs_tools, say
+from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, BadInputError, needs_tools
 from portnorm.cli.interrupts import Interruptible
+from portnorm.notice import say
 from portnorm.text import counted
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _check(arguments: argparse.Namespace) -> int:
         inputs = sources.inputs(arguments, settings.values.get("exclude", ()), settings.folder)
         process = functools.partial(check.check, codes=codes, fix=arguments.fix)
         tally = _Tally()
-        with progress_bar() as progress:  # gone before anything is printed
+        with progress_bar("files") as progress:  # gone before anything is printed
             outcomes = Interruptible(run(inputs, process, might_contain, arguments.jobs, progress))
             for outcome in outcomes:
                 _add(tally, outcome, codes)

@@ -1,11 +1,10 @@
-"""What the commands share: exit codes, refusals, one line on stderr."""
+"""What the commands share: exit codes, and refusals in one line."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import math
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
@@ -58,8 +57,3 @@ def positive(kind: type[float]) -> Callable[[str], float]:
 
     read.__name__ = "positive number"
     return read
-
-
-def say(text: str) -> None:
-    """Print one line on stderr."""
-    print(f"portnorm: {one_line(text)}", file=sys.stderr)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from portnorm.cli import sources
-from portnorm.cli.common import BAD_INPUT, DIFFER, DONE, BadInputError, needs_tools, say
+from portnorm.cli.common import BAD_INPUT, DIFFER, DONE, BadInputError, needs_tools
 from portnorm.cli.interrupts import Interruptible
+from portnorm.notice import say
 from portnorm.text import counted
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
     process = functools.partial(
         port_file, to=arguments.to, style=arguments.style, unsafe=arguments.unsafe
     )
-    with progress_bar() as progress:
+    with progress_bar("files") as progress:
         yield from run(inputs, process, might_contain, arguments.jobs, progress)
 
 

@@ -7,8 +7,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from portnorm.cli.common import BAD_INPUT, DONE, say
+from portnorm.cli.common import BAD_INPUT, DONE
 from portnorm.errors import StrictParityError
+from portnorm.notice import say
 from portnorm.reference import (
     REFERENCES,
     Certified,

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from portnorm import files
-from portnorm.cli.common import DONE, INTERRUPTED, BadInputError, needs_tools, say
+from portnorm.cli.common import DONE, INTERRUPTED, BadInputError, needs_tools
+from portnorm.notice import say
 from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
@@ -59,11 +60,14 @@ def _watch(arguments: argparse.Namespace) -> int:
     with needs_tools("watch"):
         import rich.table  # noqa: F401
 
+        from portnorm.terminal import progress_bar
         from portnorm.watch import watch
     if arguments.json is not None:
         files.check_target(arguments.json, ".json")
     process = os.getpid()
-    with _as_python_would(arguments), watch(hosts) as log:
+    with _as_python_would(arguments), contextlib.ExitStack() as stack:
+        with progress_bar("starting the frameworks"):  # gone before the script has the terminal
+            log = stack.enter_context(watch(hosts))
         try:
             code = _run(run)
         finally:
