@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pickle
-import re
 import subprocess
 import sys
 import warnings
@@ -16,6 +15,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from console import PROGRESS
 from safetensors.numpy import save_file
 
 import portnorm
@@ -54,8 +54,7 @@ def run(*arguments: str, blocked: Collection[str], folder: Path) -> tuple[int, s
     """Run `python -m portnorm` in a process of its own, with some modules not to be found."""
     code = "import runpy; runpy.run_module('portnorm', run_name='__main__', alter_sys=True)"
     done = start_python(code, *arguments, blocked=blocked, folder=folder)
-    progress = r"^portnorm: (starting the frameworks|values|gradients)(: \d+%)?\n"
-    return done.returncode, done.stdout, re.sub(progress, "", done.stderr, flags=re.M)
+    return done.returncode, done.stdout, PROGRESS.sub("", done.stderr)
 
 
 # --- results --------------------------------------------------------------------------------------
