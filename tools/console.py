@@ -68,7 +68,8 @@ def run(command: str, folder: Path) -> str:
         timeout=300,
         check=False,
     )
-    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+    output = "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+    return PROGRESS.sub("", output)
 
 
 def as_shown(shown: str, found: str) -> bool:
