@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,8 @@ def test_seconds_are_those_of_kernels_and_their_parts_once() -> None:
     assert once > before
     compiled(np.float32(2))
     assert seconds_compiling() == once
+    started = time.perf_counter()
     with compiling("outer", None), compiling("inner", None):
         threading.Event().wait(0.05)
-    assert 0.05 <= seconds_compiling() - once < 0.1
+    took = time.perf_counter() - started  # counted twice it would be more than this
+    assert 0.05 <= seconds_compiling() - once <= took
