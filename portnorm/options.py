@@ -27,10 +27,12 @@ from portnorm.reference import (
 
 Parity = Literal["native", "semantic", "strict"]
 UnsupportedP = Literal["warn", "raise", "allow"]
+CompileNotice = Literal["on", "off"]
 
 _ALLOWED: dict[str, tuple[str, ...]] = {
     "parity": ("native", "semantic", "strict"),
     "unsupported_p": ("warn", "raise", "allow"),
+    "compile_notice": ("on", "off"),
 }
 _REFERENCES = {
     "torch_reference": TorchReference,
@@ -49,12 +51,16 @@ class Options:
             is one that L2Normalize does not have.
         torch_reference: the build of torch whose bits ``parity="strict"`` gives.
         mindspore_reference: the build of MindSpore whose bits ``parity="strict"`` gives.
+        compile_notice: ``"on"`` or ``"off"``: whether a line on stderr says that kernels are being
+            compiled, once in a process, when that takes more than a second. It changes no result,
+            so options that differ in nothing else are equal.
     """
 
     parity: Parity = "semantic"
     unsupported_p: UnsupportedP = "warn"
     torch_reference: TorchReference = field(default_factory=TorchReference)
     mindspore_reference: MindSporeReference = field(default_factory=MindSporeReference)
+    compile_notice: CompileNotice = field(default="on", compare=False)
 
     def __post_init__(self) -> None:
         for name in _ALLOWED:
@@ -78,8 +84,9 @@ def get_options() -> Options:
     """Return the options in force in this thread or task.
 
     They come from the nearest `set_options`, otherwise from the environment variables
-    ``PORTNORM_PARITY``, ``PORTNORM_UNSUPPORTED_P`` and ``PORTNORM_REFERENCE``, which are read
-    once. The last one is the path of a file that ``portnorm reference --save`` wrote.
+    ``PORTNORM_PARITY``, ``PORTNORM_UNSUPPORTED_P``, ``PORTNORM_COMPILE_NOTICE`` and
+    ``PORTNORM_REFERENCE``, which are read once. The last one is the path of a file that
+    ``portnorm reference --save`` wrote.
 
     Raises:
         ValueError: an environment variable holds an unknown value, or the path of a file that
@@ -107,6 +114,8 @@ class set_options:
         unsupported_p: ``"warn"``, ``"raise"`` or ``"allow"``.
         reference: a `TorchReference` or a `MindSporeReference`, or one of each; a kind that is
             not given stays as it is.
+        compile_notice: ``"on"`` or ``"off"``; of the main thread it holds for the threads that
+            frameworks start, too.
 
     Raises:
         ValueError: an unknown value, or two references of one kind; nothing is changed then.
@@ -129,8 +138,13 @@ class set_options:
         parity: Parity | None = None,
         unsupported_p: UnsupportedP | None = None,
         reference: Reference | Iterable[Reference] | None = None,
+        compile_notice: CompileNotice | None = None,
     ) -> None:
-        given = {"parity": parity, "unsupported_p": unsupported_p}
+        given = {
+            "parity": parity,
+            "unsupported_p": unsupported_p,
+            "compile_notice": compile_notice,
+        }
         changes: dict[str, Any] = {
             name: value for name, value in given.items() if value is not None
         }

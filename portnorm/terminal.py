@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
+
+from portnorm.notice import say, while_it_lasts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +17,7 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is in all."""
 
 _PATIENCE = 1.0
+_BETWEEN_LINES = 5.0
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -32,31 +34,42 @@ def console(*, stderr: bool = False) -> Console:
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Progress | None]:
-    """Yield a function that shows progress on stderr, or None where that is no terminal.
+def progress_bar(first: str) -> Iterator[Progress]:
+    """Yield a function that shows progress on stderr: a bar, or lines where that is no terminal.
 
-    The bar appears after a second of work, and goes when all is done.
+    The bar appears after a second, whether or not anything has been done by then, and goes when all
+    is done. A line says every few seconds how far the work is.
+
+    Args:
+        first: what is being done until the function is called.
 
     Raises:
         ImportError: rich is not installed.
     """
-    if not sys.stderr.isatty():
-        yield None
+    if sys.stderr is None or not sys.stderr.isatty():
+        state = first, 0, 0
+
+        def keep(what: str, done: int, total: int) -> None:
+            nonlocal state
+            state = what, done, total
+
+        with while_it_lasts(lambda: say(_as_line(*state)), _BETWEEN_LINES, _BETWEEN_LINES):
+            yield keep
         return
     from rich.progress import Progress as Bar
 
     bar = Bar(console=console(stderr=True), transient=True)
-    task = bar.add_task("")
-    started: float | None = None
+    task = bar.add_task(first, total=None)
 
     def update(what: str, done: int, total: int) -> None:
-        nonlocal started
-        started = started or time.monotonic()
-        if time.monotonic() - started > _PATIENCE:
-            bar.start()
-        bar.update(task, description=what, completed=done, total=total)
+        bar.update(task, description=what, completed=done, total=total or None)
 
     try:
-        yield update
+        with while_it_lasts(bar.start, _PATIENCE):
+            yield update
     finally:
         bar.stop()
+
+
+def _as_line(what: str, done: int, total: int) -> str:
+    return f"{what}: {done / total:.0%}" if total else what

@@ -13,10 +13,17 @@ import numpy as np
 import pytest
 
 import portnorm
+from portnorm import terminal
+from tests.sampling import sampled
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The OpenMP threads of one worker must not spin on the cores of another.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# What a test reads from stderr must not depend on which kernels are kept, or on how busy the
+# machine is. Tests of the notice, and of progress, switch them on.
+os.environ.setdefault("PORTNORM_COMPILE_NOTICE", "off")
+terminal._BETWEEN_LINES = 1e6
 
 hypothesis.settings.register_profile("portnorm", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("portnorm")
@@ -29,6 +36,41 @@ needs_mindspore = pytest.mark.skipif(
 )
 
 
+_SEED_OF_SAMPLES = "PORTNORM_SAMPLE_SEED"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="run long tests, and matrices of live frameworks, whole"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw the seed before the workers of xdist start, which are to choose the same tests."""
+    os.environ.setdefault(
+        _SEED_OF_SAMPLES, os.environ.get("PORTNORM_TEST_SEED") or str(_fresh_seed())
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    if config.getoption("--full"):
+        return "matrices of live frameworks: whole"
+    seed = os.environ[_SEED_OF_SAMPLES]
+    return f"matrices of live frameworks: samples, {_SEED_OF_SAMPLES}={seed}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not in the samples, unless tests are named one by one."""
+    if config.getoption("--full") or any("[" in argument for argument in config.args):
+        return
+    kept = sampled(items, os.environ[_SEED_OF_SAMPLES])
+    left_out = set(items).difference(kept)
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = kept
+
+
 def pytest_collection_finish() -> None:
     """Keep half a million objects of tests and frameworks out of MindSpore's garbage collections.
 
@@ -38,10 +80,20 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def _fresh_seed() -> int:
+    return random.SystemRandom().getrandbits(32)
+
+
+@pytest.fixture
+def share(request: pytest.FixtureRequest) -> float:
+    """Of the calls of a long test those that this run makes; all with `--full`."""
+    return 1.0 if request.config.getoption("--full") else 0.3
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A generator with a fresh seed in every run; PORTNORM_TEST_SEED repeats one."""
-    seed = int(os.environ.get("PORTNORM_TEST_SEED") or random.SystemRandom().getrandbits(32))
+    seed = int(os.environ.get("PORTNORM_TEST_SEED") or _fresh_seed())
     print(f"PORTNORM_TEST_SEED={seed}")
     return np.random.default_rng(seed)
 

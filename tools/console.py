@@ -25,6 +25,9 @@ from portnorm import files
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PROGRESS = re.compile(r"^portnorm: (starting the frameworks|[\w ]+: \d+%)\n", re.MULTILINE)
+"""What commands say that have run for some seconds."""
+
 _COMMAND = re.compile(r"^\$ .*\n(?:>(?: .*)?\n)*", re.MULTILINE)
 
 
@@ -54,6 +57,7 @@ def run(command: str, folder: Path) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     environment |= {"PATH": path, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
     environment["GLOG_v"] = "3"  # MindSpore's own warnings
+    environment["PORTNORM_COMPILE_NOTICE"] = "off"
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=folder,
@@ -64,7 +68,8 @@ def run(command: str, folder: Path) -> str:
         timeout=300,
         check=False,
     )
-    return "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+    output = "".join(f"{line.rstrip()}\n" for line in done.stdout.splitlines())
+    return PROGRESS.sub("", output)
 
 
 def as_shown(shown: str, found: str) -> bool:

@@ -3,7 +3,7 @@
 The command `portnorm bench` does so in under a minute, and `benchmarks/` with all its rounds.
 
 cases      the work, as data
-timing     two calls in turns, medians; compilation that does not count
+timing     two calls in turns, medians
 report     the results with the machine and the versions; table and JSON
 chart      the same as PNG
 """
@@ -11,13 +11,14 @@ chart      the same as PNG
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from portnorm import frameworks
 from portnorm.bench.cases import CASES, Case, Pair, prepare
 from portnorm.bench.report import Report, Result, machine, versions
-from portnorm.bench.timing import Clock, Times, compilation_watched, time_in_turns
+from portnorm.bench.timing import Clock, Times, time_in_turns
 from portnorm.errors import StrictParityError, interrupted_with
+from portnorm.exact.machine.compile_time import seconds_compiling
 from portnorm.terminal import Progress
 
 __all__ = [
@@ -48,36 +49,35 @@ def bench(
     cases: Sequence[Case] = CASES,
     seconds: float = SECONDS,
     progress: Progress | None = None,
-    compiling: Callable[[], None] = lambda: None,
     clock: Clock = time.perf_counter,
 ) -> Report:
     """Time the cases of these hosts, as far as they are installed.
 
     Every case gets the same share of the time that is left, and as many rounds as fit in it, one
-    at least. Time in which Numba compiles does not count. MindSpore stays synchronous afterwards.
+    at least. Time in which kernels are compiled does not count. MindSpore stays synchronous
+    afterwards.
 
     Args:
         hosts: "torch", "mindspore".
         cases: to choose from.
         seconds: after which no case begins; importing the frameworks counts.
         progress: called with what is being done, the number of cases done, and of how many.
-        compiling: called when the first kernel has to be compiled.
         clock: tells the time in seconds.
 
     Raises:
         portnorm.frameworks.NoFrameworkError: none of these hosts is installed.
         portnorm.errors.InterruptedRunError: a KeyboardInterrupt, with the report so far.
     """
-    start = clock()
+    start, compiled = clock(), seconds_compiling()
     found = frameworks.frameworks(hosts)
     chosen = [case for case in cases if case.host in found.versions]
     for host in found.versions:
         prepare(host)
     report = Report(machine(found.versions), versions(found.versions))
-    with interrupted_with(report), compilation_watched(clock, compiling) as compiled:
+    with interrupted_with(report):
 
         def counted() -> float:
-            return clock() - compiled.seconds
+            return clock() - (seconds_compiling() - compiled)
 
         for done, case in enumerate(chosen):
             if progress is not None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from numba.core.event import Listener, install_listener
 
 if TYPE_CHECKING:
     from portnorm.bench.cases import Pair
@@ -79,48 +76,3 @@ def _time(function: Callable[[], Any], calls: int, clock: Clock) -> float:
     for _ in range(calls):
         function()
     return (clock() - start) / calls
-
-
-# --- compilation ----------------------------------------------------------------------------------
-
-
-class Compilation(Listener):  # type: ignore[misc]
-    """What Numba compiled.
-
-    Attributes:
-        seconds: that it took.
-    """
-
-    def __init__(self, clock: Clock, started: Callable[[], None]) -> None:
-        self.seconds = 0.0
-        self._clock, self._started = clock, started
-        self._depth, self._since, self._told = 0, 0.0, False
-
-    def on_start(self, event: Any) -> None:
-        """Start the clock; not for the functions that a kernel calls, compiled as part of it."""
-        self._depth += 1
-        if self._depth > 1:
-            return
-        self._since = self._clock()
-        if not self._told:
-            self._told = True
-            self._started()
-
-    def on_end(self, event: Any) -> None:
-        """Stop the clock."""
-        self._depth -= 1
-        if self._depth == 0:
-            self.seconds += self._clock() - self._since
-
-
-@contextlib.contextmanager
-def compilation_watched(clock: Clock, started: Callable[[], None]) -> Iterator[Compilation]:
-    """Watch what Numba compiles; what it finds in its cache is not compiled.
-
-    Args:
-        clock: tells the time in seconds.
-        started: called once, when the first compilation starts.
-    """
-    compilation = Compilation(clock, started)
-    with install_listener("numba:compile", compilation):
-        yield compilation

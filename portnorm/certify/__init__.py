@@ -13,6 +13,7 @@ golden             outputs that are stored in files
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from portnorm.certify.builds import Build, Share, installed_builds, nearest_certified
@@ -49,16 +50,20 @@ def certify(
         builds: each gets its share of the cases and of the time.
         seed: of the cases, 0 or more.
         cases: how many at most.
-        seconds: after which to stop; each build gets one case at least.
+        seconds: after which to stop, besides those that compiling takes; each build gets one case
+            at least.
         progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
         portnorm.errors.InterruptedRunError: a KeyboardInterrupt, with the report so far.
         portnorm.PortnormError: a process that ran a framework ended too early.
     """
-    report = Report(seed)
+    report, started = Report(seed), time.monotonic()
     for rank, build in enumerate(builds):
-        share = _share(seed, rank, len(builds), cases, seconds)
+        left = None
+        if seconds is not None:
+            left = seconds - (time.monotonic() - started - report.compiling)
+        share = _share(seed, rank, len(builds), cases, left)
         if share.cases == 0:
             continue
         name = name_of(build.reference)
@@ -66,7 +71,7 @@ def certify(
         if stand_in != build.reference:
             report.notes.append(f"{name} is not certified: compared with {stand_in.version}")
         if progress is not None:
-            progress(f"{name}: compiling", 0, 1)
+            progress(name, 0, 1000)
         with interrupted_with(report):
             report.tallies[name] = build.run(share, _as_tally(report, progress, name, share))
     return report
@@ -86,13 +91,16 @@ def name_of(reference: Reference) -> str:
 
 
 def _share(seed: int, rank: int, builds: int, cases: int | None, seconds: float | None) -> Share:
-    """Give each build every so many numbers, so that no two get the same case."""
+    """Give each build every so many numbers, so that no two get the same case.
+
+    Each gets its share of the time that those before it have left.
+    """
     return Share(
         seed=seed,
         first=rank,
         step=builds,
         cases=None if cases is None else len(range(rank, cases, builds)),
-        seconds=None if seconds is None else seconds / builds,
+        seconds=None if seconds is None else seconds / (builds - rank),
     )
 
 
@@ -110,6 +118,7 @@ def _as_tally(
             done = tally.cases / share.cases
         if share.seconds is not None:
             done = max(done, tally.seconds / share.seconds)
-        progress(name, int(1000 * min(done, 1.0)), 1000)
+        compiled = f", {tally.compiling:.0f} s of compiling" if tally.compiling >= 1 else ""
+        progress(f"{name}{compiled}", int(1000 * min(done, 1.0)), 1000)
 
     return show

@@ -14,11 +14,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
-from portnorm.certify.cases import Case, mindspore_case, torch_case
+from portnorm.certify.cases import mindspore_case, torch_case
 from portnorm.certify.check import Progress, Tally, check
 from portnorm.certify.implementations import Implementation, exact, framework
 from portnorm.errors import PortnormError, StrictParityError
@@ -76,23 +76,13 @@ class InProcess:
         self._ours = ours or exact(nearest_certified(self.reference))
 
     def run(self, share: Share, progress: Progress | None = None) -> Tally:
-        """Run these cases; kernels are compiled before the time counts."""
+        """Run these cases."""
         draw = torch_case if self.reference.framework == "torch" else mindspore_case
-        _warm_up(draw, self._ours)
         numbers: Iterable[int] = itertools.count(share.first, share.step)
         if share.cases is not None:
             numbers = itertools.islice(numbers, share.cases)
         cases = (draw(share.seed, number) for number in numbers)
         return check(cases, self._theirs, self._ours, seconds=share.seconds, progress=progress)
-
-
-def _warm_up(draw: Callable[[int, int], Case], ours: Implementation) -> None:
-    for number in range(_WARM_UP):
-        ours(draw(0, number))
-
-
-_WARM_UP = 60
-"""Cases that come to every kernel with every dtype."""
 
 
 def nearest_certified(reference: Reference) -> Reference:
@@ -220,6 +210,7 @@ def _environment(capability: str | None) -> dict[str, str]:
     # The process is to find the modules that this one does, and none in the working directory.
     environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
     environment["PYTHONSAFEPATH"] = "1"
+    environment["PORTNORM_COMPILE_NOTICE"] = "off"  # the report says it
     environment["OMP_WAIT_POLICY"] = "PASSIVE"  # there may be more threads than cores
     return environment
 

@@ -13,6 +13,7 @@ from portnorm.certify.cases import Case, View
 from portnorm.certify.encodings import FORMATS, Array, differing
 from portnorm.certify.implementations import Implementation
 from portnorm.errors import StrictParityError
+from portnorm.exact.machine.compile_time import seconds_compiling
 
 Class = tuple[str, str, str]
 """A class of cases: "forward" or "gradient", a dtype, and "other p" if p is not a usual one."""
@@ -48,7 +49,8 @@ class Tally:
         cases: how many were drawn.
         refused: results whose bits are not promised, so that there was nothing to compare.
         first: all that reproduces the first mismatch, as a JSON object.
-        seconds: that it took.
+        seconds: that it took, but for compiling.
+        compiling: seconds that compiling took.
     """
 
     counts: dict[Class, Count] = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Tally:
     refused: int = 0
     first: dict[str, Any] | None = None
     seconds: float = 0.0
+    compiling: float = 0.0
 
     def add(self, function: str, case: Case, count: Count, details: dict[str, Any]) -> None:
         """Count one comparison, and keep what `compare` said of the first mismatch."""
@@ -87,12 +90,16 @@ def check(
     seconds: float | None = None,
     progress: Progress | None = None,
 ) -> Tally:
-    """Compare two implementations on cases, as many as there are time for, and one at least."""
-    tally, started = Tally(), time.monotonic()
+    """Compare two implementations on cases, as many as there are time for, and one at least.
+
+    Time in which kernels are compiled does not count.
+    """
+    tally, started, compiled = Tally(), time.monotonic(), seconds_compiling()
     for case in cases:
         _check_case(case, theirs, ours, tally)
         tally.cases += 1
-        tally.seconds = time.monotonic() - started
+        tally.compiling = seconds_compiling() - compiled
+        tally.seconds = time.monotonic() - started - tally.compiling
         if progress is not None:
             progress(tally)
         if seconds is not None and tally.seconds >= seconds:

@@ -48,6 +48,11 @@ class Report:
         return sum(tally.seconds for tally in self.tallies.values())
 
     @property
+    def compiling(self) -> float:
+        """The time that compiling took in the processes of the builds, which is not counted."""
+        return sum(tally.compiling for tally in self.tallies.values())
+
+    @property
     def refused(self) -> int:
         """Results that were not compared because portnorm does not promise their bits."""
         return sum(tally.refused for tally in self.tallies.values())
@@ -77,6 +82,7 @@ class Report:
             "total": asdict(self.total),
             "refused": self.refused,
             "seconds": self.seconds,
+            "seconds_compiling": self.compiling,
             "notes": self.notes,
             "first_mismatch": self.first,
             "identical": self.identical,
@@ -90,6 +96,8 @@ class Report:
         rate = total.elements / self.seconds / 1e6 if self.seconds else 0.0
         seed = "" if self.seed is None else f"seed {self.seed}, "
         yield f"{seed}{self.seconds:.1f} s, {rate:.1f} million elements a second"
+        if self.compiling:
+            yield f"compiling kernels took {self.compiling:.1f} s more, which are not counted"
         if self.refused:
             yield f"{self.refused:,} results not compared, as their bits are not promised"
         if self.first is not None:

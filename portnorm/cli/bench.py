@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from portnorm import files
-from portnorm.cli.common import DONE, needs_tools, say
+from portnorm.cli.common import DONE, needs_tools
 from portnorm.cli.interrupts import so_far
 from portnorm.reference import REFERENCES
 
@@ -69,17 +69,14 @@ def _write(path: str, report: Report) -> None:
 
 
 def _timed(arguments: argparse.Namespace, started: float) -> Report:
-    from portnorm.bench import SECONDS, bench
     from portnorm.terminal import progress_bar
 
     hosts = [arguments.host] if arguments.host else list(REFERENCES)
-    with progress_bar() as progress:  # gone before anything is printed
+    with progress_bar("starting the frameworks") as progress:  # gone before anything is printed
+        from portnorm.bench import SECONDS, bench
+
         left = SECONDS - (time.perf_counter() - started)  # the imports above take seconds, too
-        return bench(hosts, seconds=left, progress=progress, compiling=_say_compiling)
-
-
-def _say_compiling() -> None:
-    say("kernels are compiled, once on this machine: a minute or two in all, which do not count")
+        return bench(hosts, seconds=left, progress=progress)
 
 
 def _print(report: Report, *, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def add_parser(commands: Commands) -> None:
         "--seconds",
         type=positive(float),
         metavar="S",
-        help=f"stop after S seconds (default {_SECONDS} without --cases)",
+        help=f"stop after S seconds and what compiling takes (default {_SECONDS} without --cases)",
     )
     parser.add_argument("--seed", type=_seed, metavar="N", help="repeat the cases of another run")
     parser.add_argument("--host", choices=REFERENCES, help="this framework only")
@@ -51,14 +52,14 @@ def add_parser(commands: Commands) -> None:
 
 
 def _certify(arguments: argparse.Namespace) -> int:
+    started = time.monotonic()
     if arguments.golden is not None:
         _check_golden(arguments)
     with needs_tools("certify"):
         from portnorm.terminal import progress_bar
 
-        with progress_bar() as progress:  # gone before anything is printed
-            run = _certify_installed if arguments.golden is None else _certify_golden
-            report, interrupted = so_far(lambda: run(arguments, progress))
+        with progress_bar("starting the frameworks") as progress:  # gone before anything is printed
+            report, interrupted = so_far(lambda: _report(arguments, started, progress))
     if interrupted:
         report.notes.append("interrupted: these are the cases so far")
     if interrupted and not report.tallies:
@@ -82,21 +83,19 @@ def _check_golden(arguments: argparse.Namespace) -> None:
         raise BadInputError("--golden has outputs of torch only")
 
 
-def _certify_golden(arguments: argparse.Namespace, progress: Progress | None) -> Report:
-    from portnorm.certify import certify_golden
-
-    return certify_golden(Path(arguments.golden), progress)
-
-
-def _certify_installed(arguments: argparse.Namespace, progress: Progress | None) -> Report:
+def _report(arguments: argparse.Namespace, started: float, progress: Progress) -> Report:
     from portnorm import certify
 
+    if arguments.golden is not None:
+        return certify.certify_golden(Path(arguments.golden), progress)
     seconds = arguments.seconds
     if seconds is None and arguments.cases is None:
         seconds = _SECONDS
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
     hosts = [arguments.host] if arguments.host else list(REFERENCES)
     with certify.installed_builds(hosts) as (builds, notes):
+        if seconds is not None:  # starting the frameworks took some
+            seconds -= time.monotonic() - started
         report = certify.certify(
             builds, seed, cases=arguments.cases, seconds=seconds, progress=progress
         )

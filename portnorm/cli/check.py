@@ -83,7 +83,7 @@ def _check(arguments: argparse.Namespace) -> int:
         inputs = sources.inputs(arguments, settings.values.get("exclude", ()), settings.folder)
         process = functools.partial(check.check, codes=codes, fix=arguments.fix)
         tally = _Tally()
-        with progress_bar() as progress:  # gone before anything is printed
+        with progress_bar("files") as progress:  # gone before anything is printed
             outcomes = Interruptible(run(inputs, process, might_contain, arguments.jobs, progress))
             for outcome in outcomes:
                 _add(tally, outcome, codes)

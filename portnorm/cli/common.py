@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, refusals, one line on stderr."""
+"""What the commands share: exit codes, and refusals in one line."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+from portnorm import notice
 from portnorm.text import one_line
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ def positive(kind: type[float]) -> Callable[[str], float]:
 
 def say(text: str) -> None:
     """Print one line on stderr; where nothing can be printed, the exit code has to do."""
-    try:
-        print(f"portnorm: {one_line(text)}", file=sys.stderr, flush=True)
-    except (OSError, ValueError, AttributeError):  # full, or closed by a script under `watch`
+    if not notice.say(text):
         drop(sys.stderr)
 
 

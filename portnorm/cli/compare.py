@@ -136,11 +136,12 @@ def _check(sources: list[tuple[Source, int | None]], arguments: argparse.Namespa
 def _comparisons(
     sources: list[tuple[Source, int | None]], arguments: argparse.Namespace
 ) -> Iterator[Comparison]:
-    from portnorm.compare import compare
     from portnorm.terminal import progress_bar
 
     for source, dim in sources:
-        with progress_bar() as progress:  # gone before anything is printed
+        with progress_bar("starting the frameworks") as progress:  # gone before anything is printed
+            from portnorm.compare import compare
+
             settings = _settings(arguments)
             comparison = compare(source, dim=dim, progress=progress, **settings)
         if comparison.measurement.counts["not_finite"] == comparison.vectors:

@@ -98,7 +98,7 @@ def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
     process = functools.partial(
         port_file, to=arguments.to, style=arguments.style, unsafe=arguments.unsafe
     )
-    with progress_bar() as progress:
+    with progress_bar("files") as progress:
         yield from run(inputs, process, might_contain, arguments.jobs, progress)
 
 

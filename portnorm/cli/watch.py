@@ -59,13 +59,16 @@ def _watch(arguments: argparse.Namespace) -> int:
     with needs_tools("watch"):
         import rich.table  # noqa: F401
 
+        from portnorm.terminal import progress_bar
         from portnorm.watch import watch
     path = arguments.json
     if path is not None:
         files.check_target(path, ".json")
         path = os.path.abspath(path)  # the script may go to another folder
     process, end = os.getpid(), None
-    with _as_python_would(arguments), watch(hosts) as log:
+    with _as_python_would(arguments), contextlib.ExitStack() as stack:
+        with progress_bar("starting the frameworks"):  # gone before the script has the terminal
+            log = stack.enter_context(watch(hosts))
         try:
             code = _run(run)
         except SystemExit as error:

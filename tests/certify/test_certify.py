@@ -23,7 +23,7 @@ from portnorm.certify.builds import (
     nearest_certified,
 )
 from portnorm.certify.cases import Case
-from portnorm.certify.check import check, compare
+from portnorm.certify.check import Tally, check, compare
 from portnorm.certify.encodings import FORMATS, KINDS, draw_words
 from portnorm.certify.implementations import Implementation, Outcome, exact
 from tests.conftest import needs_mindspore, needs_torch
@@ -96,6 +96,76 @@ def test_the_table_has_every_class_and_the_seed(
 def test_seconds_end_a_run_after_one_case_at_least(seed: int) -> None:
     report = certify.certify([InProcess("torch")], seed, seconds=1e-9)
     assert report.total.cases == 1
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, and what of it was spent on compiling; tests move both."""
+    times = [0.0, 0.0]
+    monkeypatch.setattr("time.monotonic", lambda: times[0])
+    monkeypatch.setattr("portnorm.certify.check.seconds_compiling", lambda: times[1])
+    return times
+
+
+def slow(now: list[float], compiling: float) -> Implementation:
+    """Return an implementation of which each case takes a second, and the first one compiling."""
+    left = [compiling]
+
+    def run(case: Case) -> Outcome:
+        spent = left.pop() if left else 0.0
+        now[0] += 1.0 + spent
+        now[1] += spent
+        return Outcome(None, None)
+
+    return run
+
+
+def test_what_compiling_takes_is_told_and_not_counted(seed: int, now: list[float]) -> None:
+    cases = [certify.torch_case(seed, number) for number in range(20)]
+    tally = check(cases, slow(now, 0.0), slow(now, 100.0), seconds=10)
+    assert (tally.cases, tally.seconds, tally.compiling) == (5, 10.0, 100.0)
+    report = certify.Report(seed, {"a build": tally})
+    assert "compiling kernels took 100.0 s more, which are not counted" in [*report.lines()]
+    assert report.to_dict()["seconds_compiling"] == 100.0
+    tally.compiling = 0.0
+    assert not any("compiling" in line for line in report.lines())
+
+
+class Slow:
+    """A build that takes twice its share of the time."""
+
+    def __init__(self, now: list[float], shares: list[Share], capability: str = "avx2") -> None:
+        self.reference = TorchReference(capability=capability)
+        self.now, self.shares = now, shares
+
+    def run(self, share: Share, progress: Any = None) -> Tally:
+        self.shares.append(share)
+        self.now[0] += 50.0 + 2 * (share.seconds or 0.0)
+        return Tally(cases=1, compiling=50.0)
+
+
+def test_builds_share_the_time_that_is_left(seed: int, now: list[float]) -> None:
+    shares: list[Share] = []
+    builds = [Slow(now, shares, name) for name in ("default", "avx2", "avx512")]
+    certify.certify(builds, seed, seconds=60)
+    assert [share.seconds for share in shares] == [20.0, 10.0, 0.0]
+
+
+@needs_torch
+def test_starting_the_frameworks_counts_in_the_seconds(
+    monkeypatch: pytest.MonkeyPatch, now: list[float]
+) -> None:
+    shares: list[Share] = []
+
+    @contextlib.contextmanager
+    def installed(hosts: list[str]) -> Iterator[tuple[list[Slow], list[str]]]:
+        now[0] += 12.0
+        yield [Slow(now, shares)], []
+
+    monkeypatch.setattr(certify, "installed_builds", installed)
+    with contextlib.suppress(SystemExit):
+        cli.main(["certify", "--seconds", "20"])
+    assert [share.seconds for share in shares] == [8.0]
 
 
 def test_seed_and_number_say_all_of_a_case(seed: int) -> None:

@@ -25,6 +25,7 @@ from tests.imports.blocked import run_python
 
 THREADS = 8
 CALLS = 10_000
+"""With `--full`; a share of them without."""
 LEVELS = ("native", "semantic", "strict")
 SMALL = [(8,), (4, 5), (32, 64), (3, 7, 11)]
 LARGE = (1024, 1100)
@@ -97,25 +98,28 @@ def in_threads(function: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(run, range(THREADS)))
 
 
-def count_wrong(calls: list[Callable[[], np.ndarray]], chances: np.ndarray, seed: int) -> int:
-    """Return how many of 10,000 calls, drawn with these chances, have a wrong bit."""
+def count_wrong(
+    calls: list[Callable[[], np.ndarray]], chances: np.ndarray, seed: int, number: int = CALLS
+) -> int:
+    """Return how many of so many calls, drawn with these chances, have a wrong bit."""
     expected = [call() for call in calls]
 
-    def wrong(number: int) -> int:
-        rng = np.random.default_rng((seed, number))
-        drawn = rng.choice(len(calls), CALLS // THREADS, p=chances)
+    def wrong(thread: int) -> int:
+        rng = np.random.default_rng((seed, thread))
+        drawn = rng.choice(len(calls), number // THREADS, p=chances)
         return sum(not np.array_equal(calls[k](), expected[k]) for k in drawn)
 
     return sum(in_threads(wrong))
 
 
 def test_8_threads_on_the_torch_host_get_the_bits_of_one(
-    torch: Any, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+    torch: Any, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator, share: float
 ) -> None:
     monkeypatch.setattr(threads, "cores", lambda: 2)
     small, large = small_calls(torch, rng), large_calls(torch, rng)
     chances = np.repeat([0.99 / len(small), 0.01 / len(large)], [len(small), len(large)])
-    assert count_wrong([*small, *large], chances, int(rng.integers(2**32))) == 0
+    number = int(CALLS * share)
+    assert count_wrong([*small, *large], chances, int(rng.integers(2**32)), number) == 0
 
 
 def test_a_result_that_depends_on_other_threads_is_found(rng: np.random.Generator) -> None:
@@ -253,8 +257,8 @@ def mindspore_is_older_than(major: int, minor: int) -> bool:
     reason="before MindSpore 2.10 threads share the flag that forbids gradients",
 )
 def test_7_threads_beside_one_that_runs_mindspores_operators_get_the_right_bits(
-    rng: np.random.Generator,
+    rng: np.random.Generator, share: float
 ) -> None:
-    seed = int(rng.integers(2**32))
-    found = run_python(f"import sys; sys.argv[1:] = '{seed}', '{CALLS // THREADS}'\n{ON_MINDSPORE}")
-    assert found.split() == [str(CALLS), "0"]
+    seed, calls = int(rng.integers(2**32)), int(CALLS * share) // THREADS
+    found = run_python(f"import sys; sys.argv[1:] = '{seed}', '{calls}'\n{ON_MINDSPORE}")
+    assert found.split() == [str(calls * THREADS), "0"]

@@ -38,7 +38,8 @@ def start_python(
         code: Python source.
         arguments: what it finds in ``sys.argv[1:]``.
         blocked: top-level names of modules that cannot be found.
-        environment: variables to add. The PORTNORM_ variables of the tests do not reach the code.
+        environment: variables to add. The PORTNORM_ variables of the tests do not reach the code,
+            and nothing is said of kernels that are compiled.
         folder: where it runs.
     """
     if blocked:
@@ -47,7 +48,12 @@ def start_python(
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**inherited, "PYTHONPATH": path, **(environment or {})},
+        env={
+            **inherited,
+            "PYTHONPATH": path,
+            "PORTNORM_COMPILE_NOTICE": "off",
+            **(environment or {}),
+        },
         cwd=folder,
         capture_output=True,
         text=True,

@@ -90,6 +90,23 @@ def test_the_mindspore_host_loads_numba_when_it_first_computes(
     assert ("numba" in not_of_python(loaded_by(f"{code}\n{call}"))) == needs_numba
 
 
+@needs_torch
+@pytest.mark.parametrize(
+    ("code", "needs_numba"),
+    [
+        (
+            "F.normalize(x, parity='native'); F.l2_normalize(x, parity='native')\n"
+            "F.normalize(x); F.l2_normalize(x).sum().backward()",
+            False,
+        ),
+        ("F.l2_normalize(x, parity='strict')", True),
+    ],
+)
+def test_the_torch_host_loads_numba_for_strict_calls_only(code: str, needs_numba: bool) -> None:
+    start = "import torch, portnorm.torch as F; x = torch.ones(2, 3, requires_grad=True)"
+    assert ("numba" in not_of_python(loaded_by(f"{start}\n{code}"))) == needs_numba
+
+
 # --- what is needed -------------------------------------------------------------------------------
 
 

@@ -17,6 +17,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import numba
 from numba import types
@@ -27,10 +28,15 @@ from numba.core.compiler_machinery import register_pass
 from numba.core.typed_passes import NativeLowering
 from numba.extending import lower_builtin, type_callable
 
+from portnorm.exact.machine.compile_time import compiling
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 """No lock of the interpreter is held, and arithmetic is that of IEEE 754, division by zero too."""
+
+_folders: WeakKeyDictionary[Callable[..., Any], str] = WeakKeyDictionary()
+"""Where the code of a kernel is kept."""
 
 
 def part(function: _Function, *of: object) -> _Function:
@@ -68,7 +74,9 @@ def _inner(function: _Function, of: tuple[object, ...], compiler: type[CompilerB
 
 def whole(function: _Function) -> _Function:
     """Compile a function that Python calls."""
-    compiled = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, pipeline_class=_Compiler)(function)
+    compiled = numba.njit(**_OPTIONS, no_cfunc_wrapper=True, pipeline_class=_WholeCompiler)(
+        function
+    )
     return cast(_Function, compiled)
 
 
@@ -84,7 +92,8 @@ def kernel(function: _Function, *of: object) -> _Function:
     if numba.config.DISABLE_JIT:
         return compiled
     with contextlib.suppress(RuntimeError, OSError):  # There is no folder to write to.
-        cast(Any, compiled)._cache = _Cache(function)
+        cache = cast(Any, compiled)._cache = _Cache(function)
+        _folders[function] = cache.cache_path
     return compiled
 
 
@@ -195,6 +204,13 @@ class _Compiler(CompilerBase):
         ]
         passes.finalize()
         return [passes]
+
+
+class _WholeCompiler(_Compiler):
+    def _compile_core(self) -> Any:
+        function = self.state.func_id.func
+        with compiling(function.__name__, _folders.get(function)):
+            return super()._compile_core()
 
 
 class _PartCompiler(_Compiler):

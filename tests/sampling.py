@@ -1,0 +1,70 @@
+"""Matrices of live frameworks, of which each run takes a sample; `--full` runs them whole.
+
+A matrix is a test with several axes, such as the mode, the dtype and the layout. A sample has every
+value of each axis, in combinations that the seed draws, so that many runs see all of them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+Axes = Mapping[Any, Any]
+"""The value of each axis."""
+
+
+def sample(cells: Sequence[Axes], rng: random.Random) -> list[int]:
+    """Return the numbers of as few cells as hold every value of each axis, in their order.
+
+    >>> cells = [{"mode": mode, "dtype": dtype} for mode in "pg" for dtype in (16, 32, 64)]
+    >>> chosen = [cells[k] for k in sample(cells, random.Random(0))]
+    >>> len(chosen), sorted({cell["dtype"] for cell in chosen})
+    (3, [16, 32, 64])
+    """
+    missing = {pair for cell in cells for pair in cell.items()}
+    left = list(range(len(cells)))
+    rng.shuffle(left)
+    chosen = []
+    while missing:
+        best = max(left, key=lambda k: len(missing & cells[k].items()))
+        left.remove(best)
+        missing -= cells[best].items()
+        chosen.append(best)
+    return sorted(chosen)
+
+
+MATRICES = {
+    f"tests/hosts/test_{name}.py"
+    for name in (
+        "mindspore_definition",
+        "mindspore_dynamic",
+        "mindspore_forward",
+        "mindspore_gradients",
+        "mindspore_mixed_precision",
+        "mindspore_modes",
+        "mindspore_native",
+        "mindspore_special_values",
+        "mindspore_strict",
+        "mindspore_strict_modes",
+        "mindspore_strict_refusals",
+        "mindspore_unsupported_p",
+        "torch_graphs",
+        "torch_l2_normalize",
+        "torch_strict",
+    )
+}
+"""Files whose matrices take long, for frameworks compile graphs in them. Others run whole."""
+
+
+def sampled(items: Sequence[Any], seed: str) -> list[Any]:
+    """Return the tests to run: a sample of each matrix in those files, and all else."""
+    chosen = []
+    for name, group in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
+        tests = list(group)
+        if name.partition("::")[0] in MATRICES and hasattr(tests[0], "callspec"):
+            cells = [dict(enumerate(item.callspec._idlist)) for item in tests]
+            tests = [tests[k] for k in sample(cells, random.Random(f"{seed} {name}"))]
+        chosen += tests
+    return chosen
