@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 import portnorm
 from portnorm import MindSporeReference, StrictParityError, TorchReference
+from portnorm.errors import PortnormWarning
 from portnorm.reference import (
     REFERENCES,
     TORCH_CAPABILITIES,
@@ -492,6 +493,21 @@ print(TorchReference.current().to_json())
     if reported.lower() != capability:
         pytest.skip(f"this CPU has no {capability}")
     assert TorchReference.from_json(record) == TorchReference(version, capability, threads=3)
+
+
+@needs_torch
+def test_the_current_reference_warns_where_torch_flushes_subnormals() -> None:
+    import torch
+
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this machine cannot flush subnormals")
+    try:
+        with pytest.warns(PortnormWarning, match="flushes subnormal") as warned:
+            TorchReference.current()
+    finally:
+        torch.set_flush_denormal(False)
+    assert warned[0].filename == __file__
+    TorchReference.current()  # a warning is an error here
 
 
 @needs_mindspore

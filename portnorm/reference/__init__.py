@@ -26,7 +26,13 @@ from portnorm.reference.builds import (
     Certified,
     certified,
 )
-from portnorm.reference.live import MACHINES, machine_of, reported_capability, torch_capability
+from portnorm.reference.live import (
+    MACHINES,
+    machine_of,
+    reported_capability,
+    torch_capability,
+    warn_where_it_flushes,
+)
 from portnorm.reference.rules import MindSporeRules, TorchRules
 from portnorm.text import without_repeats
 
@@ -147,11 +153,16 @@ class TorchReference(_Reference):
     def current(cls) -> TorchReference:
         """Return the reference of the torch that is installed, as it is set up now.
 
+        Warns:
+            PortnormWarning: torch flushes subnormal numbers, after
+                ``torch.set_flush_denormal(True)``, so that its bits are others.
+
         Raises:
             ModuleNotFoundError: torch is not installed.
             StrictParityError: a system or a CPU for which nothing is certified.
         """
         torch: Any = importlib.import_module("torch")
+        warn_where_it_flushes(torch)
         machine = machine_of(cls.framework)
         capability = torch_capability(machine, reported_capability(torch))
         return cls(str(torch.__version__), capability, torch.get_num_threads())

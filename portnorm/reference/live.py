@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Any
 
-from portnorm.errors import StrictParityError
+from portnorm.errors import PortnormWarning, StrictParityError, warn_at_user_line
 from portnorm.reference.builds import MINDSPORE_BUILDS
 
 MACHINES = tuple(machine for machine, _, _ in MINDSPORE_BUILDS)
@@ -42,6 +42,17 @@ def reported_capability(torch: Any) -> str:
     # torch 2.0 has it in a text only.
     found = re.search(r"CPU capability usage: (.*)", torch.__config__.show())
     return found[1] if found else "unknown"
+
+
+def warn_where_it_flushes(torch: Any) -> None:
+    """Warn if torch takes subnormal numbers for zero in this thread."""
+    smallest = torch.full((1,), 2.0**-149, dtype=torch.float32, device="cpu")
+    if not (smallest * 1).item():
+        warn_at_user_line(
+            "torch flushes subnormal numbers to zero in this thread, and strict parity gives the "
+            "bits of a torch that keeps them; torch.set_flush_denormal(False) makes it keep them",
+            PortnormWarning,
+        )
 
 
 def torch_capability(machine: str, reported: str) -> str:

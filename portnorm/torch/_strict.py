@@ -65,6 +65,8 @@ def _refuse_kind(x: Tensor) -> None:
     """Refuse tensors of which torch's dispatcher would say no more than that it fails."""
     if torch.compiler.is_compiling():
         return
+    if x.dtype == torch.complex32:
+        raise semantics.dtype_is_not_promised("complex32")
     kind, instead = "", ""
     if x.is_nested:
         kind, instead = "a nested tensor", "each of x.unbind()"

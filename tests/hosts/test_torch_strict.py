@@ -7,8 +7,10 @@ The reference is the live torch; `portnorm.exact` is held against the other buil
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import math
+import platform
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -302,6 +304,22 @@ def test_subnormals_reach_out_where_torch_flushes_them() -> None:
     finally:
         torch.set_flush_denormal(False)
     assert same_bits(out, expected)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="numbers of glibc's modes on x86-64")
+@pytest.mark.parametrize("mode", [0x400, 0x800, 0xC00], ids=["down", "up", "to zero"])
+def test_bits_are_those_of_rounding_to_nearest_under_other_modes(rng: Any, mode: int) -> None:
+    x = normal(rng, 50, 40)
+    calls = [lambda: strict(x), lambda: adapted.l2_normalize(x, 1, parity="strict")]
+    expected, theirs = [call() for call in calls], F.normalize(x)
+    libm = ctypes.CDLL("libm.so.6")
+    assert libm.fesetround(mode) == 0
+    try:
+        found, changed = [call() for call in calls], F.normalize(x)
+    finally:
+        libm.fesetround(0)
+    assert all(map(same_bits, found, expected))
+    assert not same_bits(changed, theirs)  # the mode was in force
 
 
 # --- errors ---------------------------------------------------------------------------------------

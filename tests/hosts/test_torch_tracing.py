@@ -268,3 +268,25 @@ def test_tensors_of_unusual_kinds(kind: str) -> None:
     for function in (adapted.normalize, adapted.l2_normalize):
         with pytest.raises(StrictParityError, match=r"Normalize (x|each of x)\."):
             function(x, parity="strict")
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
+def test_complex32_is_refused_by_its_name() -> None:
+    with pytest.raises(StrictParityError, match="the bits of complex32"):
+        adapted.normalize(torch.ones(2, 2, dtype=torch.complex32), parity="strict")
+
+
+@each_level
+def test_traces_of_layers_are_saved_loaded_and_differentiated(rng: Any, parity: Any) -> None:
+    x, g = normal(rng, 3, 4), normal(rng, 3, 4)
+    for layer in (adapted.Normalize(parity=parity), adapted.L2Normalize(1, parity=parity)):
+        file = io.BytesIO()
+        torch.jit.save(torch.jit.trace(layer, x), file)
+        file.seek(0)
+        loaded = torch.jit.load(file)
+        other = normal(rng, 3, 4).requires_grad_()
+        results = [call(other) for call in (loaded, layer)]
+        gradients = [torch.autograd.grad(y, other, g)[0] for y in results]
+        same = same_bits if parity == "strict" else torch.allclose
+        assert same(*results)
+        assert same(*gradients)
