@@ -32,8 +32,11 @@ def imports_to_add(
     present = {name for line in lines for name in _plain_imports(line)}
     end = re.search(r"\r\n|\r|\n", module.text)
     newline = end[0] if end else "\n"
-    new = [f"import {name}{newline}" for name in wanted if name not in present]
-    added = {_place(syntax, lines): "".join(new)}
+    first = _shares_its_line(syntax)
+    place, form = _place(syntax, lines), "import {}" + newline
+    if first is not None:
+        place, form = syntax.span(first)[1], "; import {}"
+    added = {place: "".join(form.format(name) for name in wanted if name not in present)}
     for helper in dict.fromkeys(rewrite.helper for rewrite in rewrites if rewrite.helper):
         if helper.strip() not in module.text.replace("\r\n", "\n"):
             after = _after_imports(syntax, lines)
@@ -167,22 +170,35 @@ def _is_import(line: list[ast.stmt]) -> bool:
     return any(isinstance(statement, (ast.Import, ast.ImportFrom)) for statement in line)
 
 
-def _is_future(line: list[ast.stmt]) -> bool:
-    return any(isinstance(one, ast.ImportFrom) and one.module == "__future__" for one in line)
+def _leading(syntax: Syntax) -> list[ast.stmt]:
+    """Return what no import may stand before: the docstring, and imports from `__future__`."""
+    body = syntax.tree.body
+    end = int(ast.get_docstring(syntax.tree, clean=False) is not None)
+    while end < len(body):
+        statement = body[end]
+        if not (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
+            break
+        end += 1
+    return body[:end]
+
+
+def _shares_its_line(syntax: Syntax) -> ast.stmt | None:
+    """Return the last of what comes first, where another statement follows on its line."""
+    leading = _leading(syntax)
+    following = syntax.tree.body[len(leading) : len(leading) + 1]
+    if leading and following and following[0].lineno == leading[-1].end_lineno:
+        return leading[-1]
+    return None
 
 
 def _place(syntax: Syntax, lines: list[list[ast.stmt]]) -> Place:
     """Return where new imports go: before the first import that is not from `__future__`."""
+    leading = _leading(syntax)
     for line in lines:
-        if _is_import(line) and not _is_future(line):
+        if _is_import(line) and line[0] not in leading:
             return syntax.span(line[0])[0]
-    after = None
-    for position, line in enumerate(lines):
-        is_docstring = position == 0 and ast.get_docstring(syntax.tree, clean=False) is not None
-        if _is_future(line) or is_docstring:
-            after = line
-    if after is not None:
-        return syntax.span(after[-1])[1][0] + 1, 1
+    if leading:
+        return syntax.span(leading[-1])[1][0] + 1, 1
     return (syntax.span(lines[0][0])[0][0], 1) if lines else (1, 1)
 
 

@@ -44,18 +44,19 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
     r"""Return the text with all edits made.
 
     Raises:
-        OverlappingEditsError: two of them want the same text, or insert at the same place.
+        OverlappingEditsError: two of them want the same text, or insert at the same place. An
+            insertion before a text that another one wants comes first.
 
     >>> apply("a = f(x)\nb\n", [Edit((1, 5), (1, 6), "g"), Edit((2, 1), (2, 1), "c = ")])
     'a = g(x)\nc = b\n'
     """
     starts = [*line_starts(text), len(text)]
-    pieces, done, last = [], 0, -1
+    pieces, done, last = [], 0, (-1, -1)
     for start, end, new in sorted(_spans(edits, starts)):
-        if start < done or start == last:
+        if start < done or (start, end) == last:
             raise OverlappingEditsError(f"two edits want the text at character {start}")
         pieces += [text[done:start], new]
-        done, last = end, start
+        done, last = end, (start, end)
     return "".join(pieces) + text[done:]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -110,8 +111,7 @@ def like_quotient(x: Tensor, dims: Sequence[int]) -> Tensor:
 def _strides_of_quotient(
     shape: tuple[int, ...], strides: tuple[int, ...], dim: Any
 ) -> tuple[int, ...]:
-    x = torch.empty_strided(shape, strides, device="meta")
-    return tuple(like_quotient(x, [dim] if type(dim) is int else dim or ()).stride())
+    return tuple(torch.nn.functional.normalize(_sample(shape, strides), 2.0, dim).stride())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -119,10 +119,22 @@ def _strides_of_gradient(
     shape: tuple[int, ...], strides: tuple[int, ...], of_cotangent: tuple[int, ...], dim: Any
 ) -> tuple[int, ...]:
     with torch.inference_mode(False), torch.enable_grad():
-        x = torch.empty_strided(shape, strides, device="meta", requires_grad=True)
-        g = torch.empty_strided(shape, of_cotangent, device="meta")
+        x = _sample(shape, strides).requires_grad_()
         y = torch.nn.functional.normalize(x, 2.0, dim)
-        return tuple(torch.autograd.grad(y, x, g)[0].stride())
+        return tuple(torch.autograd.grad(y, x, _sample(shape, of_cotangent))[0].stride())
+
+
+def _sample(shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
+    """Return a tensor for which torch is asked how its results lie.
+
+    On the device "meta" that costs no memory, but torch gives other strides to dims of one element
+    there than on a CPU.
+    """
+    device = "cpu" if math.prod(shape) <= _SMALL else "meta"
+    return torch.empty_strided(shape, strides, device=device)
+
+
+_SMALL = 1 << 16
 
 
 def _computed(

@@ -89,6 +89,17 @@ def test_readme_has_exactly_two_commands() -> None:
     assert "pytest" in commands[1]
 
 
+def test_the_files_that_readme_names_are_there() -> None:
+    text = (ROOT / "README.md").read_text().split("## Where things are", 1)[1].split("```")[1]
+    folders = text.strip().splitlines()
+    assert len(folders) >= 10
+    for line in folders:
+        folder, names = re.sub(r"\(.*?\)|,.*|a module for.*", "", line).split(" ", 1)
+        for name in names.split():
+            path = ROOT / folder / name
+            assert path.is_dir() or path.with_suffix(".py").is_file(), path
+
+
 def test_ci_runs_the_commands_of_readme_word_for_word() -> None:
     script = (ROOT / ".ci" / "run").read_text()
     (function,) = re.findall(r"^command_of\(\) \{\n.*?^\}\n", script, re.S | re.M)

@@ -247,7 +247,7 @@ def test_an_import_at_the_end_of_a_file_goes_without_a_line_end() -> None:
         (
             "from __future__ import annotations; import torch\n\n"
             "torch.nn.functional.normalize(x)\n",
-            "from __future__ import annotations; import torch\nimport portnorm.mindspore\n",
+            "from __future__ import annotations; import portnorm.mindspore; import torch\n",
         ),
     ],
 )
@@ -467,3 +467,31 @@ def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     result = file.port_file(source, to="mindspore", style="adapter", unsafe=False)
     assert result.new == result.old == source.text
     assert [finding.code for finding in result.findings] == ["PN209"]
+
+
+@pytest.mark.parametrize("style", ["adapter", "inline"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from __future__ import annotations; import torch\ntorch.nn.functional.normalize(y)\n",
+        "from __future__ import annotations; import torch.nn.functional as F; F.normalize(y)\n",
+        '"""Doc."""; from torch.nn.functional import normalize\nnormalize(y)\n',
+        '"""Doc."""; from __future__ import annotations; import torch.nn.functional as F\n'
+        "F.normalize(y)\n",
+        "import torch.nn.functional as F\nF.normalize(y)\n",
+        "import torch.nn.functional as F; F.normalize(y)\n",
+    ],
+)
+def test_imports_come_first_on_lines_of_several_statements(text: str, style: str) -> None:
+    ported = port_source(text, to="mindspore", style=style)
+    before, after = ast.parse(text), ast.parse(ported.text)
+    assert ported.rewritten == 1
+    assert ast.get_docstring(after) == ast.get_docstring(before)
+    compile(ported.text, "ported", "exec")  # an import from __future__ has to be the first
+    names = [
+        "import" if isinstance(statement, ast.Import) else "call"
+        for statement in after.body
+        if isinstance(statement, ast.Import) or "normalize" in ast.unparse(statement)[:40]
+        if not isinstance(statement, (ast.FunctionDef, ast.ImportFrom))
+    ]
+    assert names.index("import") < names.index("call")

@@ -135,6 +135,11 @@ def test_edits_change_their_text_only() -> None:
     assert apply(text, []) == text
 
 
+def test_an_insertion_comes_before_the_text_that_another_edit_wants() -> None:
+    edits = [Edit((1, 3), (1, 5), "C"), Edit((1, 3), (1, 3), "+")]
+    assert apply("abcdef", edits) == apply("abcdef", edits[::-1]) == "ab+Cef"
+
+
 @pytest.mark.parametrize(
     "edits",
     [
