@@ -13,8 +13,7 @@ from portnorm.compare.comparison import Comparison
 from portnorm.compare.measure import BLOCK_BYTES, GRADIENT_STEPS, Functions, measure_array
 from portnorm.compare.readers import ArraySource, Source
 from portnorm.compare.settings import CONVERTIBLE, Settings, plan
-from portnorm.errors import NativeParityError
-from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.semantics import L2NORMALIZE, LARGEST_CONFUSED_EPSILON, NORMALIZE
 from portnorm.terminal import Progress
 
 if TYPE_CHECKING:
@@ -72,10 +71,8 @@ def compare(
         settings = replace(settings, seed=None)
     job = _Job(source, settings, given, block_bytes, progress or _no_progress)
     found = frameworks.frameworks()
-    try:
-        return _run(job, found, "")
-    except NativeParityError:
-        return _run(job, found, "its own might use the epsilon of another call")
+    confused = settings.epsilon <= LARGEST_CONFUSED_EPSILON
+    return _run(job, found, "its own might use the epsilon of another call" * confused)
 
 
 class _Job(NamedTuple):

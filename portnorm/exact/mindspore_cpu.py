@@ -35,7 +35,7 @@ def l2_normalize(
     axis: Any = 0,
     epsilon: Any = 1e-4,
     reference: MindSporeReference | None = None,
-    new: Empty = empty,
+    new: Empty | None = None,
 ) -> Array:
     """Return the bits of `mindspore.ops.L2Normalize` on a CPU.
 
@@ -44,7 +44,8 @@ def l2_normalize(
         axis: an int, or a tuple or list of one int.
         epsilon: a float, the lower bound of the sum of squares; rounded to float32 first.
         reference: the build of MindSpore; None is ``MindSporeReference()``.
-        new: makes the array that is returned, of a shape, strides (None) and a dtype.
+        new: makes the array that is returned, of a shape, strides (None) and a dtype; None for
+            ``numpy.empty``.
 
     Returns:
         C-contiguous array of the shape and dtype of ``x``.
@@ -60,7 +61,7 @@ def l2_normalize(
     rules = (reference or _DEFAULT_REFERENCE).rules
     dim, floor = _check(x, axis, epsilon)
     x = np.ascontiguousarray(x)
-    y = new(x.shape, None, x.dtype)
+    y = (new or empty)(x.shape, None, x.dtype)
     if x.size == 0:
         return y
     half = x.dtype == np.float16
@@ -85,7 +86,7 @@ def l2_normalize_vjp(
     axis: Any = 0,
     epsilon: Any = 1e-4,
     reference: MindSporeReference | None = None,
-    new: Empty = empty,
+    new: Empty | None = None,
 ) -> Array:
     """Return the bits of the gradient that MindSpore computes for `l2_normalize` on a CPU.
 
@@ -121,7 +122,7 @@ def l2_normalize_vjp(
                 f"not {array.shape} and {array.dtype}"
             )
     x, y, dy = (np.ascontiguousarray(array) for array in (x, y, dy))
-    gradient = new(x.shape, None, x.dtype)
+    gradient = (new or empty)(x.shape, None, x.dtype)
     if x.size == 0:
         return gradient
     plan = _plan(x.shape, dim, x.itemsize, _LARGEST_TERMS)

@@ -42,7 +42,7 @@ def normalize(
     dim: Any = 1,
     eps: Any = 1e-12,
     reference: TorchReference | None = None,
-    new: Empty = empty,
+    new: Empty | None = None,
 ) -> Array:
     """Return the bits of `torch.nn.functional.normalize` on a CPU.
 
@@ -54,7 +54,7 @@ def normalize(
         eps: lower bound of the norm, rounded to the dtype.
         reference: the build of torch; None is ``TorchReference()``.
         new: makes the array that is returned, of a shape, strides in elements (None where they
-            are those of a C array), and a dtype.
+            are those of a C array), and a dtype; None for ``numpy.empty``.
 
     Returns:
         Array of the shape and dtype of ``x``, in the layout that torch gives the result.
@@ -71,6 +71,7 @@ def normalize(
     """
     reference = reference or _DEFAULT_REFERENCE
     plan = _plan_of(x, p, dim, eps, reference)
+    new = new or empty
     y = (new if plan.copy_strides is None else empty)(x.shape, plan.y_strides, x.dtype)
     if x.size == 0:
         return y
@@ -140,7 +141,7 @@ def normalize_vjp(
     dim: Any = 1,
     eps: Any = 1e-12,
     reference: TorchReference | None = None,
-    new: Empty = empty,
+    new: Empty | None = None,
 ) -> Array:
     """Return the bits of the gradient that torch computes for `normalize` on a CPU.
 
@@ -188,7 +189,7 @@ def normalize_vjp(
         reference.rules,
         reference.threads,
     )
-    gradient = new(x.shape, layout.strides, x.dtype)
+    gradient = (new or empty)(x.shape, layout.strides, x.dtype)
     if x.size:
         target = memory(gradient)
         _fill_gradient(target, memory(x), memory(g), plan, layout)

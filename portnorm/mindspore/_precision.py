@@ -132,7 +132,8 @@ def _without_casts(function: Callable[..., Any], *arguments: Any) -> Any:
 _seen_to_cast: WeakSet[threading.Thread] = WeakSet()
 """Threads that ran a cell in mixed precision while another one computed with operators.
 
-They are remembered: such a cell may come and go while a result is computed.
+They are remembered: such a cell may come and go while a result is computed. That of a thread which
+was never seen before is not noticed then, because MindSpore does not tell of it.
 """
 
 

@@ -132,7 +132,8 @@ def _cast_by_autocast(x: Tensor) -> Tensor:
     On CUDA that is to float32, and on a CPU it is not at all. The function itself is asked, on no
     elements, because the rule is that of each kind of device.
     """
-    if not torch.is_autocast_enabled(x.device.type):
+    kind = x.device.type
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
         return x
     return x.to(torch.nn.functional.normalize(x.new_empty(0), dim=0).dtype)
 

@@ -14,7 +14,6 @@ from portnorm.compare import Comparison, compare, run
 from portnorm.compare import measure as measuring
 from portnorm.compare.readers import ArraySource
 from portnorm.compare.samples import DOCUMENTED, samples
-from portnorm.errors import NativeParityError
 from tests.conftest import needs_mindspore, needs_torch
 
 pytestmark = [needs_torch, needs_mindspore]
@@ -176,28 +175,6 @@ def test_an_epsilon_that_mindspore_confuses_is_left_to_portnorm() -> None:
     assert found.agrees
     assert found.computed_by["l2_normalize"].startswith("portnorm on MindSpore ")
     assert "the derivative of its formula" in " ".join(found.summary().split())
-
-
-def test_a_late_refusal_starts_the_comparison_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from portnorm.compare import computations
-
-    original = computations._mindspore_l2_normalize
-    calls: list[str] = []
-
-    def refusing(epsilon: float, parity: Any) -> Any:
-        def function(x: Any) -> Any:
-            calls.append(parity)
-            if parity == "native" and calls.count("native") > 1:
-                raise NativeParityError("planted")
-            return original(epsilon, parity)(x)
-
-        return function
-
-    monkeypatch.setattr(computations, "_mindspore_l2_normalize", refusing)
-    found = compare(np.ones((8, 2), np.float32), block_bytes=1)
-    assert calls[:2] == ["native", "native"]
-    assert found.measurement.counts["above_both"] == 8
-    assert not found.own_gradient
 
 
 def test_the_gradient_of_long_vectors_is_that_of_the_formula(

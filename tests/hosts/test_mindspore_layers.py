@@ -142,7 +142,7 @@ def test_the_option_native_reaches_the_layer():
         # The operator's sum overflows in float16.
         assert (array(layer(Tensor(x))) == 0).all()
         with pytest.raises(NativeParityError):
-            adapted.Normalize()(tensor(X))
+            adapted.Normalize()(Tensor(x))
 
 
 @pytest.mark.parametrize("kind", [adapted.Normalize, adapted.L2Normalize])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -134,6 +135,13 @@ def live_l2_normalize(x: Any, axis: Any = 0, epsilon: Any = 1e-4) -> np.ndarray:
     ms = mindspore()
     result: np.ndarray = ms.ops.L2Normalize(axis, epsilon)(ms.Tensor(x)).asnumpy()
     return result
+
+
+def without_advice(found: tuple[Any, str] | None) -> tuple[Any, str] | None:
+    """Return what `error_of` does without what portnorm adds: what the value is, what to do."""
+    if found is None:
+        return None
+    return found[0], re.split(r"; it is an? | It is an? | Give it ", found[1])[0]
 
 
 def error_of(function: Callable[[], Any]) -> tuple[type[Exception], str] | None:
