@@ -108,6 +108,8 @@ def _shielded_in_pynative(function: Callable[..., Any], *arguments: Any) -> Any:
     except Exception as error:
         _refuse_other_cells(error)
         if isinstance(error, KeyError):  # of a dtype that is none of the formula's own
+            # Which thread it was is not known. The next calls are not to trust any of them.
+            _seen_to_cast.update(set(threading.enumerate()) - {threading.current_thread()})
             raise PortnormError(
                 "MindSpore cast an operator of this call to the type of a cell that another "
                 "thread ran meanwhile; make the call again"
