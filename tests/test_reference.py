@@ -16,6 +16,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -524,10 +525,14 @@ def install(
     """Let the process look as if it ran on another machine, with another torch."""
     monkeypatch.setattr(platform, "machine", lambda: machine)
     monkeypatch.setattr(sys, "platform", system)
-    module = SimpleNamespace(get_num_threads=lambda: 4, **torch)
+    module = SimpleNamespace(get_num_threads=lambda: 4, full=full, float32="f4", **torch)
     monkeypatch.setitem(sys.modules, "torch", module)  # type: ignore[arg-type]
     mindspore = SimpleNamespace(__version__="2.9.0")
     monkeypatch.setitem(sys.modules, "mindspore", mindspore)  # type: ignore[arg-type]
+
+
+def full(shape: tuple[int, ...], value: float, dtype: str, device: str) -> Any:
+    return np.full(shape, value, dtype)
 
 
 def reports(capability: str, version: str = "2.13.0+cpu") -> dict[str, Any]:

@@ -29,7 +29,7 @@ from mindspore._c_expression import MixedPrecisionType
 from mindspore._c_expression import amp as _amp
 
 from portnorm.errors import PortnormError
-from portnorm.mindspore._arguments import Constant, pynative_executor
+from portnorm.mindspore._arguments import Constant, pynative_executor, target
 
 _RUNS_CELL = nn.Cell._complex_call.__code__
 """What runs every cell that has a type."""
@@ -100,23 +100,44 @@ def shielded(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _shielded_in_pynative(function: Callable[..., Any], *arguments: Any) -> Any:
-    if threading.active_count() == 1:
+    others = {one for one in threading.enumerate() if not one.name.startswith("portnorm")}
+    others.discard(threading.current_thread())
+    if not others:
         return _without_casts(function, *arguments)
     _refuse_other_cells()
     try:
         result = _without_casts(function, *arguments)
+        _refuse_other_cells()
+        # A cell may come and go meanwhile, and nothing tells of it but another result.
+        is_same = target() != "CPU" or _are_same(result, _without_casts(function, *arguments))
     except Exception as error:
         _refuse_other_cells(error)
         if isinstance(error, KeyError):  # of a dtype that is none of the formula's own
-            # Which thread it was is not known. The next calls are not to trust any of them.
-            _seen_to_cast.update(set(threading.enumerate()) - {threading.current_thread()})
-            raise PortnormError(
-                "MindSpore cast an operator of this call to the type of a cell that another "
-                "thread ran meanwhile; make the call again"
-            ) from error
+            raise _disturbed(others) from error
         raise
     _refuse_other_cells()
+    if not is_same:
+        raise _disturbed(others)
     return result
+
+
+def _are_same(one: Tensor | None, other: Tensor | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(one.dtype == other.dtype) and _bytes(one) == _bytes(other)
+
+
+def _bytes(x: Tensor) -> Any:
+    return x.asnumpy().tobytes()
+
+
+def _disturbed(others: set[threading.Thread]) -> PortnormError:
+    # Which thread it was is not known. The next calls are not to trust any of them.
+    _seen_to_cast.update(others)
+    return PortnormError(
+        "MindSpore cast an operator of this call to the type of a cell that another thread ran "
+        "meanwhile; make the call again"
+    )
 
 
 def _without_casts(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -134,8 +155,7 @@ def _without_casts(function: Callable[..., Any], *arguments: Any) -> Any:
 _seen_to_cast: WeakSet[threading.Thread] = WeakSet()
 """Threads that ran a cell in mixed precision while another one computed with operators.
 
-They are remembered: such a cell may come and go while a result is computed. That of a thread which
-was never seen before is not noticed then, because MindSpore does not tell of it.
+They are remembered: such a cell may come and go while a result is computed.
 """
 
 
