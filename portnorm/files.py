@@ -26,6 +26,16 @@ def other_than_file(path: str | os.PathLike[str]) -> str:
     return "a directory" if stat.S_ISDIR(mode) else "a device or a pipe"
 
 
+def check_replaceable(path: str | os.PathLike[str]) -> None:
+    """Refuse a name of something that a file cannot take the place of.
+
+    Raises:
+        OSError: there is a directory, a device or a pipe.
+    """
+    if os.path.exists(path) and (found := other_than_file(path)):
+        raise OSError(f"{os.fspath(path)}: expected a file or a new name, found {found}")
+
+
 def check_target(path: str, suffix: str) -> None:
     """Find out whether a file can be written, before there is anything to write.
 
@@ -35,8 +45,7 @@ def check_target(path: str, suffix: str) -> None:
     """
     if os.path.splitext(path)[1].lower() != suffix:
         raise WrongSuffixError(f"{path}: expected a name that ends in {suffix}")
-    if os.path.exists(path) and (found := other_than_file(path)):
-        raise OSError(f"{path}: expected a file or a new name, found {found}")
+    check_replaceable(path)
     folder = os.path.dirname(os.path.realpath(path))
     if not os.path.isdir(folder):
         raise OSError(f"{path}: expected a folder to write to, found no {folder}")

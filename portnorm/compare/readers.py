@@ -37,7 +37,8 @@ _READ_BYTES = 2**21
 _GAP_BYTES = 2**16
 """So many bytes take about as long to read as it takes to begin to read somewhere else."""
 _NPY_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
-_NPY_HEADER_BYTES, _NAMES_SHOWN = 10_000, 8
+_NPY_HEADER_BYTES = 10_000
+_NAMES_SHOWN = 8
 _SAFETENSORS_DTYPES = {
     "BOOL": "bool",
     "BF16": "bfloat16",
@@ -218,18 +219,17 @@ def _open_npz(path: str, key: str | None) -> Iterator[Source]:
         except UnreadableError:
             raise
         except Exception as error:  # zipfile raises many types for a damaged file
-            what = "a .npz file"
-            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                what = f"room for an array of it in {tempfile.gettempdir()}"
+            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+            what = f"room for an array of it in {tempfile.gettempdir()}" if full else "a .npz file"
             raise UnreadableError(f"{path}: expected {what}: {error}") from error
         yield _open_npy(unpacked, f"{path}[{name}]")
 
 
 def _unpack(path: str, key: str | None, target: str) -> str:
     with zipfile.ZipFile(path) as archive:
-        members = [name for name in archive.namelist() if name.endswith(".npy")]
-        name = _pick(path, [member.removesuffix(".npy") for member in members], key)
-        if members.count(f"{name}.npy") > 1:
+        names = [one.removesuffix(".npy") for one in archive.namelist() if one.endswith(".npy")]
+        name = _pick(path, names, key)
+        if names.count(name) > 1:
             raise UnreadableError(f"{path}: expected one array named {name!r}, found several")
         with archive.open(f"{name}.npy") as member, open(target, "wb") as stream:
             shutil.copyfileobj(member, stream, _READ_BYTES)
@@ -277,8 +277,8 @@ def _stored(name: str, code: str) -> np.dtype[Any]:
     if code not in _SAFETENSORS_DTYPES:
         known = ", ".join(_SAFETENSORS_DTYPES)
         raise UnreadableError(f"{name}: expected one of {known}, found {code}")
-    if (dtype := _SAFETENSORS_DTYPES[code]) != "bfloat16":
-        return np.dtype(dtype).newbyteorder("<")
+    if code != "BF16":
+        return np.dtype(_SAFETENSORS_DTYPES[code]).newbyteorder("<")
     try:
         import ml_dtypes
     except ImportError as error:

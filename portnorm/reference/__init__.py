@@ -354,8 +354,7 @@ def write_references(path: str | os.PathLike[str], references: Iterable[Referenc
         TypeError, ValueError: as `by_framework`.
     """
     text = format_references(references) + "\n"
-    if os.path.exists(path) and (found := files.other_than_file(path)):
-        raise OSError(f"{os.fspath(path)}: expected a file or a new name, found {found}")
+    files.check_replaceable(path)
     files.write(path, text.encode())
 
 

@@ -135,6 +135,7 @@ def _sample(shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
 
 
 _SMALL = 1 << 16
+"""Elements up to which a sample has memory."""
 
 
 def _computed(
@@ -161,8 +162,10 @@ def _computed(
     x, made = tensors[0], []
 
     def new(*_: Any) -> Any:
-        empty = _pinned.empty_strided if pinned else _empty_strided
-        made.append(empty(x, places()))
+        strides = places()
+        made.append(
+            _pinned.empty_strided(x, strides) if pinned else x.new_empty_strided(x.shape, strides)
+        )
         return array(made[0] if order is None else made[0].permute(order))
 
     arrays = map(array, tensors if order is None else (t.permute(order) for t in tensors))
@@ -170,12 +173,18 @@ def _computed(
     return made[0]
 
 
-def _empty_strided(x: Tensor, strides: tuple[int, ...]) -> Tensor:
-    return x.new_empty_strided(x.shape, strides)
-
-
 def _lies_as_its_result(x: Tensor) -> bool:
     return x.is_contiguous() and 1 not in x.shape
+
+
+def _computed_alike(
+    function: Callable[..., Any], tensors: tuple[Tensor, ...], arguments: tuple[Any, ...]
+) -> Tensor:
+    """Do as `_computed`, in as few steps as there can be, where the result lies as the input."""
+    y = torch.empty_like(tensors[0])
+    made = array(y)
+    function(*map(array, tensors), *arguments, lambda *_: made)
+    return y
 
 
 # --- torch's normalize ----------------------------------------------------------------------------
@@ -189,10 +198,7 @@ def normalize(
         return _normalize_nothing(x, p, dim, eps, reference)
     function, arguments = _exact().torch_cpu.normalize, (p, dim, eps, reference)
     if not pinned and _lies_as_its_result(x):
-        y = torch.empty_like(x)
-        row = array(y)
-        function(array(x), *arguments, lambda *_: row)
-        return y
+        return _computed_alike(function, (x,), arguments)
     places = functools.partial(_strides_of_quotient, x.shape, x.stride(), dim)
     return _computed(function, (x,), arguments, places, pinned)
 
@@ -259,13 +265,7 @@ def _in_memory_order(
     """
     x = tensors[0]
     if not pinned and _lies_as_its_result(x):
-        result = torch.empty_like(x)
-        row = array(result)
-        function(*map(array, tensors), axis, epsilon, reference, lambda *_: row)
-        return result
-    if x.is_contiguous():
-        places = functools.partial(_strides_of_quotient, x.shape, x.stride(), axis)
-        return _computed(function, tensors, (axis, epsilon, reference), places, pinned)
+        return _computed_alike(function, tensors, (axis, epsilon, reference))
     dim = semantics.check_l2_normalize_input((None,) * x.ndim, dtype_name(x.dtype), axis)
     strides = _strides_of_quotient(x.shape, x.stride(), dim)
     order = sorted(range(x.ndim), key=lambda d: (-strides[d], x.shape[d] != 1))

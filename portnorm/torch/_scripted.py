@@ -25,12 +25,10 @@ def check_parity(level: str) -> str:
     Raises:
         StrictParityError: it is "strict".
     """
-    if level == "strict":
-        raise StrictParityError(
-            "parity='strict' cannot be scripted: use torch.jit.trace, torch.compile or "
-            "torch.export, or parity='semantic'."
-        )
-    return level
+    try:
+        return _checked(level, level)
+    except RuntimeError as error:
+        raise StrictParityError(str(error)) from None
 
 
 def l2_normalize(
