@@ -113,11 +113,11 @@ def _shielded_in_pynative(function: Callable[..., Any], *arguments: Any) -> Any:
     except Exception as error:
         _refuse_other_cells(error)
         if isinstance(error, KeyError):  # of a dtype that is none of the formula's own
-            raise _disturbed(others) from error
+            raise _disturbed() from error
         raise
     _refuse_other_cells()
     if not is_same:
-        raise _disturbed(others)
+        raise _disturbed()
     return result
 
 
@@ -131,9 +131,8 @@ def _bytes(x: Tensor) -> Any:
     return x.asnumpy().tobytes()
 
 
-def _disturbed(others: set[threading.Thread]) -> PortnormError:
-    # Which thread it was is not known. The next calls are not to trust any of them.
-    _seen_to_cast.update(others)
+def _disturbed() -> PortnormError:
+    # Which thread it was is not known, and threads of a pool, which cast nothing, live for long.
     return PortnormError(
         "MindSpore cast an operator of this call to the type of a cell that another thread ran "
         "meanwhile; make the call again"

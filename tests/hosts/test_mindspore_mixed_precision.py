@@ -432,12 +432,11 @@ def test_a_result_that_comes_out_otherwise_the_second_time_is_refused():
     try:
         with pytest.raises(PortnormError, match="make the call again"):
             _precision.shielded(lambda: next(results))
-        with pytest.raises(PortnormError, match="runs cells in mixed precision"):
-            _precision.shielded(lambda: tensor([1.0]))  # no thread that was there is trusted
+        # Which thread it was is not known; one that lives on, and casts nothing, hinders no call.
+        assert array(_precision.shielded(lambda: tensor([1.0]))).tolist() == [1.0]
     finally:
         over.set()
         thread.join()
-    assert array(_precision.shielded(lambda: tensor([1.0]))).tolist() == [1.0]
 
 
 def test_no_result_is_wrong_while_another_thread_enters_and_leaves_half_cells():
