@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from portnorm.check.rule import Problem
 from portnorm.check.rules import RULES
-from portnorm.check.view import View
+from portnorm.check.view import Normalization, View
 from portnorm.source.codes import CODES
 from portnorm.source.edits import Fix, Place, apply, combine
 from portnorm.source.files import SourceFile
 from portnorm.source.findings import Finding, Ignores, chosen, not_python, skipped
 from portnorm.source.names import Module, NotPythonError, Unresolved
 
-DEFAULT = ("PN0", "PN1")
-"""Codes that are looked for unless others are named."""
+DEFAULT = ("PN0", "PN10", "PN11", "PN12")
+"""Codes that are looked for unless others are named: PN13 says what is there, right or wrong."""
 
 _ROUNDS = 20
 
@@ -50,7 +50,21 @@ def selected(select: tuple[str, ...], ignore: tuple[str, ...]) -> frozenset[str]
     return frozenset(code for code in CODES if chosen(code, select) and not chosen(code, ignore))
 
 
-def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Checked:
+def normalizations(source: SourceFile) -> tuple[Normalization, ...]:
+    """Return where a file divides vectors by their norms, for `check` of what it was ported to.
+
+    Raises:
+        NotPythonError: the running Python does not take it.
+    """
+    return tuple(found for _, found in View(Module(source.text)).normalizations)
+
+
+def check(
+    source: SourceFile,
+    codes: frozenset[str],
+    fix: bool = False,
+    original: Sequence[Normalization] = (),
+) -> Checked:
     """Find what is wrong in a file, and mend what is safe to mend if asked to.
 
     A mended text parses, a second run finds nothing to mend in it, and all but the edits is as it
@@ -60,6 +74,7 @@ def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Check
         source: the file; it is not written.
         codes: those to look for.
         fix: whether to mend.
+        original: of the file that this one was ported from.
 
     Raises:
         OverlappingEditsError, RuntimeError, UnreadableError, NotPythonError: a mended
@@ -71,12 +86,12 @@ def check(source: SourceFile, codes: frozenset[str], fix: bool = False) -> Check
     (b'import mindspore as ms; ms.ops.L2Normalize(axis=1)', 1)
     """
     try:
-        looked = _look(source.text, codes)
+        looked = _look(source.text, codes, original)
     except NotPythonError as error:
         return Checked(tuple(_with(codes, [not_python(source, error)])))
     if not fix or not looked.fixes:
         return _report(source, looked, codes)
-    text, fixed, looked = _mend(source.text, looked, codes)
+    text, fixed, looked = _mend(source.text, looked, codes, original)
     content = source.encode(text)
     mended = SourceFile.parse(source.path, content)
     if mended.text != text:
@@ -97,10 +112,10 @@ class _Looked:
         return [one.fix for _, one, _ in self.problems if one.fix is not None]
 
 
-def _look(text: str, codes: frozenset[str]) -> _Looked:
+def _look(text: str, codes: frozenset[str], original: Sequence[Normalization]) -> _Looked:
     """Run the rules; what a comment silences is not found."""
     module = Module(text)
-    view, ignores = View(module), Ignores(text)
+    view, ignores = View(module, original), Ignores(text)
     problems = [
         (rule.code, one, module.syntax.span(one.node))
         for rule in RULES
@@ -117,7 +132,9 @@ def _look(text: str, codes: frozenset[str]) -> _Looked:
     return _Looked(tuple(kept), tuple(unresolved), len(view.constructors) + len(view.normalizes))
 
 
-def _mend(text: str, looked: _Looked, codes: frozenset[str]) -> tuple[str, int, _Looked]:
+def _mend(
+    text: str, looked: _Looked, codes: frozenset[str], original: Sequence[Normalization]
+) -> tuple[str, int, _Looked]:
     """Make fixes until none is left, and return the text, how many there were, and what is left."""
     fixed = 0
     for _ in range(_ROUNDS):
@@ -125,7 +142,7 @@ def _mend(text: str, looked: _Looked, codes: frozenset[str]) -> tuple[str, int, 
         if not fixes:
             return text, fixed, looked
         text = apply(text, [edit for fix in fixes for edit in fix.edits])
-        looked, fixed = _look(text, codes), fixed + len(fixes)
+        looked, fixed = _look(text, codes, original), fixed + len(fixes)
     raise RuntimeError("the fixes do not come to an end")
 
 

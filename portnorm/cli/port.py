@@ -49,6 +49,13 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--unsafe", action="store_true", help="make edits, too, that rest on a guess"
     )
+    parser.add_argument(
+        "--hand-written",
+        action="store_true",
+        help="rewrite x / norm(x) and the like, too, where a call has the same numbers, and report "
+        "the others; so does hand_written = true in [tool.portnorm.port] of pyproject.toml, "
+        "except for --style inline",
+    )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--write", action="store_true", help="change the files")
     what.add_argument(
@@ -87,19 +94,30 @@ def _port(arguments: argparse.Namespace) -> int:
 
 def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
     from portnorm.port import port_file
+    from portnorm.source import by_hand
     from portnorm.source.config import settings
     from portnorm.source.names import might_contain
     from portnorm.source.processes import run
     from portnorm.terminal import progress_bar
 
-    found = settings(arguments.paths, "port", {"exclude": list})
+    found = settings(arguments.paths, "port", {"exclude": list, "hand_written": bool})
     inputs = sources.inputs(arguments, found.values.get("exclude", ()), found.folder)
     _check_stdin(arguments, inputs)
+    configured = arguments.style == "adapter" and found.values.get("hand_written", False)
     process = functools.partial(
-        port_file, to=arguments.to, style=arguments.style, unsafe=arguments.unsafe
+        port_file,
+        to=arguments.to,
+        style=arguments.style,
+        unsafe=arguments.unsafe,
+        hand_written=arguments.hand_written or configured,
     )
+
+    def might_matter(content: bytes) -> bool:
+        by_hand_counts = process.keywords["hand_written"] and by_hand.might_contain(content)
+        return by_hand_counts or might_contain(content)
+
     with progress_bar("files") as progress:
-        yield from run(inputs, process, might_contain, arguments.jobs, progress)
+        yield from run(inputs, process, might_matter, arguments.jobs, progress)
 
 
 def _check_stdin(arguments: argparse.Namespace, inputs: list[str | Content]) -> None:

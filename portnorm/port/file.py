@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from portnorm.port.module import Ported, Style, port_source
-from portnorm.port.rewrite import Target
+from portnorm.port.module import Ported, port_source
+from portnorm.port.rewrite import Style, Target
 from portnorm.source.files import SourceFile, UnreadableError
 from portnorm.source.findings import Finding, not_python, skipped
 from portnorm.source.names import NotPythonError, parse
@@ -34,17 +36,22 @@ class PortedFile:
     findings: tuple[Finding, ...]
 
 
-def port_file(source: SourceFile, *, to: Target, style: Style, unsafe: bool) -> PortedFile:
+def port_file(
+    source: SourceFile, *, to: Target, style: Style, unsafe: bool, hand_written: bool = False
+) -> PortedFile:
     """Port a file; if it is not Python or a check of the result fails, leave it and say so."""
+    port = functools.partial(
+        port_source, to=to, style=style, unsafe=unsafe, hand_written=hand_written
+    )
     try:
-        ported = port_source(source.text, to=to, style=style, unsafe=unsafe)
+        ported = port(source.text)
     except NotPythonError as error:
         return PortedFile(source.text, source.text, 0, 0, 0, (not_python(source, error),))
     findings = [
         _finding(source, reported.line, reported.column, reported.code, reported.message)
         for reported in ported.reported
     ]
-    wrong = _what_is_wrong(source, ported, to=to, style=style, unsafe=unsafe)
+    wrong = _what_is_wrong(source, ported, port)
     if wrong:
         failed = Finding(source.path, 1, 1, "PN209", f"the file is left as it is: {wrong}")
         findings, ported = [failed, *findings], replace(ported, text=source.text, rewritten=0)
@@ -63,9 +70,7 @@ def _finding(source: SourceFile, line: int, column: int, code: str, message: str
     return Finding(source.path, place.line, column, code, message, cell=place.cell)
 
 
-def _what_is_wrong(
-    source: SourceFile, ported: Ported, *, to: Target, style: Style, unsafe: bool
-) -> str:
+def _what_is_wrong(source: SourceFile, ported: Ported, port: Callable[[str], Ported]) -> str:
     """Return what a check says against the result; "" if nothing."""
     if ported.text == source.text:
         return ""
@@ -76,8 +81,7 @@ def _what_is_wrong(
         return f"what came out is not Python: {error}"
     except UnreadableError as error:
         return str(error)
-    again = port_source(ported.text, to=to, style=style, unsafe=unsafe)
-    if again.text != ported.text:
+    if port(ported.text).text != ported.text:
         return "a second run would change it again"
     return _missing_import(tree)
 

@@ -59,10 +59,10 @@ def _on_torch(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rewrite
     applied = module.syntax.called(call)
     if applied is not None:
         edits = _call(module, call, applied, more)
-        return Rewrite(use, edits, ("torch.nn.functional",), gone=(call.func,))
+        return Rewrite(edits, ("torch.nn.functional",), gone=(call.func,))
     text = f"functools.partial(torch.nn.functional.normalize, {more})"
     edit = Edit(*module.syntax.span(call), text)
-    return Rewrite(use, (edit,), ("functools", "torch.nn.functional"), gone=(call.func,))
+    return Rewrite((edit,), ("functools", "torch.nn.functional"), gone=(call.func,))
 
 
 def _axis(module: Module, call: ast.Call, given: Argument | None, unsafe: bool) -> str | None:
@@ -110,7 +110,7 @@ def _on_mindspore(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rew
         return Refused("PN203", f"the name {HELPER} means something else in this module")
     name = Edit(*module.syntax.span(call.func), HELPER)
     edits = (name, *_without_p(module, call, given))
-    return Rewrite(use, edits, ("mindspore",), DEFINITION, (call.func,))
+    return Rewrite(edits, ("mindspore",), DEFINITION, (call.func,))
 
 
 def _without_p(module: Module, call: ast.Call, given: Mapping[str, Argument]) -> Iterator[Edit]:

@@ -9,16 +9,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from portnorm.port import adapter, inline
+from portnorm.port import adapter, by_hand, inline
 from portnorm.port.imports import imports_to_add, imports_to_remove
-from portnorm.port.rewrite import Refused, Rewrite, Target
+from portnorm.port.rewrite import Refused, Rewrite, Style, Target
 from portnorm.source.edits import Edit, apply
 from portnorm.source.findings import Ignores
 from portnorm.source.names import FRAMEWORKS, PARAMETERS, Argument, Module, Use, arguments, bind
-
-Style = Literal["adapter", "inline"]
 
 _STYLES = {"adapter": adapter.rewrite, "inline": inline.rewrite}
 _FROM: dict[Target, str] = {"mindspore": "torch", "torch": "mindspore"}
@@ -61,7 +59,14 @@ class Ported:
     untouched: int = 0
 
 
-def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool = False) -> Ported:
+def port_source(
+    text: str,
+    *,
+    to: Target,
+    style: Style = "adapter",
+    unsafe: bool = False,
+    hand_written: bool = False,
+) -> Ported:
     r"""Return the text with its calls of the other framework's function rewritten.
 
     Args:
@@ -69,6 +74,7 @@ def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool
         to: the framework that the module moves to.
         style: "adapter": calls go to portnorm; "inline": to operators of the framework.
         unsafe: whether to make edits that rest on a guess, too.
+        hand_written: whether to rewrite normalization, too, that is written by hand.
 
     Raises:
         NotPythonError: the running Python does not take the text.
@@ -81,15 +87,20 @@ def port_source(text: str, *, to: Target, style: Style = "adapter", unsafe: bool
     """
     module = Module(text)
     ignores = Ignores(text)
+    outcomes: list[tuple[ast.AST, Rewrite | Refused]] = []
+    untouched = module.others
+    for use in module.uses:
+        if FRAMEWORKS[use.function] == _FROM[to]:
+            outcomes.append((use.call or use.node, _outcome(module, use, to, style, unsafe)))
+        else:
+            untouched += use.call is not None
+    if hand_written:
+        outcomes += by_hand.outcomes(module, to, style)
     rewrites: list[Rewrite] = []
     reported: list[Reported] = []
-    ignored, untouched = 0, module.others
-    for use in module.uses:
-        if FRAMEWORKS[use.function] != _FROM[to]:
-            untouched += use.call is not None
-            continue
-        outcome = _outcome(module, use, to, style, unsafe)
-        (line, column), (end_line, _) = module.syntax.span(use.call or use.node)
+    ignored = 0
+    for node, outcome in outcomes:
+        (line, column), (end_line, _) = module.syntax.span(node)
         if ignores.silence(outcome.code if isinstance(outcome, Refused) else "PN2", line, end_line):
             ignored += 1
         elif isinstance(outcome, Refused):

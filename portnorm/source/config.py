@@ -34,7 +34,8 @@ def settings(paths: Sequence[str], command: str, expected: Mapping[str, type]) -
     Args:
         paths: of files and folders.
         command: its table is [tool.portnorm.command].
-        expected: the names of all settings, each with its type: str, or list for a list of str.
+        expected: the names of all settings, each with its type: bool, str, or list for a list of
+            str.
 
     Raises:
         ConfigurationError: there is another name, or a value of another type.
@@ -97,6 +98,8 @@ def _check_names(
 
 
 def _check_type(what: str, value: object, expected: type) -> None:
+    if expected is bool and not isinstance(value, bool):
+        raise ConfigurationError(f"{what}: expected true or false")
     if expected is str and not isinstance(value, str):
         raise ConfigurationError(f"{what}: expected a string")
     is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
