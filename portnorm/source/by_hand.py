@@ -188,6 +188,8 @@ def _divisions(
         divisor = reader.divisor(other)
         if divisor is None or divisor.inverse != inverse or divisor.keeps is False:
             continue
+        if isinstance(x, ast.BinOp) and isinstance(x.op, ast.Mult) and values.number(x.left) == 1:
+            x = x.right  # `1. * x / norm`
         is_form = divisor.step == "norm" or (divisor.step == "root mean" and divisor.form == "rms")
         if is_form and same(x, divisor.x):
             yield node, x, divisor

@@ -59,7 +59,7 @@ class Reader:
 
     def __init__(self, values: Values, imported: set[str]) -> None:
         self.values = values
-        self._methods_of_torch = imported == {"torch"}
+        self._imported = imported
         self._operations: dict[ast.Call, Operation | None] = {}
         self._depth = 0
 
@@ -156,6 +156,10 @@ class Reader:
         if done.name == "unsqueeze":
             place = self.values.number(given.get("dim"))
             return _unsqueezed(inner, None if place is None else int(place))
+        if done.name == "reshape" and len(given) == 3:
+            shape = [self.values.number(given[name]) for name in ("rows", "columns")]
+            column = _unsqueezed(inner, 1) if shape == [-1, 1] else None
+            return column and replace(column, keeps=None)
         if done.name == "expand_as" and inner.keeps and same(inner.x, given.get("other", inner.x)):
             return inner
         return None
@@ -163,6 +167,8 @@ class Reader:
     def _power(self, base: ast.expr, exponent: float | None) -> Divisor | None:
         if exponent == 2:
             return Divisor("square", base)
+        if exponent == -1:
+            return _inverse(self.divisor(base))
         if exponent not in (0.5, -0.5):
             return None
         root = _root(self.divisor(base))
@@ -178,10 +184,12 @@ class Reader:
         several = isinstance(dim, (ast.Tuple, ast.List))
         is_flat = done.origin in ("torch.norm", "torch.functional.norm") or (
             done.origin.endswith((".vector_norm", ".LpNorm"))
-            or (not done.origin and self._methods_of_torch)
+            or (not done.origin and self._imported == {"torch"})
         )
         if p is not None and order not in (2, "fro"):
             return None
+        if p is not None and not done.origin and len(self._imported) > 1:
+            return None  # 2 does not mean the same in both frameworks
         if order == "fro" and not (is_flat or several):
             return None
         if order == 2 and p is not None and not is_flat and (dim is None or several):
@@ -201,8 +209,11 @@ class Reader:
         """Return whether it is MindSpore's LpNorm, as its `norm` is where 2 is given as an int."""
         if done.origin.endswith(".LpNorm"):
             return True
-        is_norm = done.origin.endswith("ops.norm") or not (done.origin or self._methods_of_torch)
-        return is_norm and "p" in done.given and type(order) is int
+        is_norm = done.origin.endswith("ops.norm") or not done.origin
+        return is_norm and "p" in done.given and type(order) is int and self._is_mindspore(done)
+
+    def _is_mindspore(self, done: Operation) -> bool:
+        return "mindspore" in (done.framework, *(() if done.origin else self._imported))
 
     def _reduced(self, result: Divisor, given: dict[str, ast.expr]) -> Divisor | None:
         """Set the dim that is gone, and whether it is kept as one of size 1."""

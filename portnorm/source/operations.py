@@ -28,6 +28,7 @@ _PARAMETERS: dict[str, tuple[str, ...]] = {
     "add": ("x", "other"),
     "unsqueeze": ("x", "dim"),
     "expand_as": ("x", "other"),
+    "reshape": ("x", "rows", "columns"),
     "full": ("x", "value"),
 }
 """What the operators compute, and what they take."""
@@ -42,6 +43,7 @@ _FUNCTIONS = {
     **dict.fromkeys(("div_", "divide", "true_divide", "Div", "RealDiv"), "div"),
     **dict.fromkeys(("mul_", "multiply", "Mul"), "mul"),
     **dict.fromkeys(("expand_dims", "ExpandDims"), "unsqueeze"),
+    "view": "reshape",
     **{"Sqrt": "sqrt", "Rsqrt": "rsqrt", "Square": "square", "Reciprocal": "reciprocal"},
     **{"Pow": "pow", "Add": "add", "full_like": "full"},
 }

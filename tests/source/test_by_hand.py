@@ -96,6 +96,17 @@ def test_a_method_in_a_module_with_both_frameworks_belongs_to_neither() -> None:
     assert found.framework == ""
 
 
+def test_an_order_whose_meaning_depends_on_the_framework_is_left_alone() -> None:
+    text = "import torch\nimport mindspore\ny = x / x.norm(2, 1, True)\n"
+    assert [*by_hand(Values(Module(text)))] == []
+
+
+def test_a_kernel_that_could_not_be_measured_has_no_counterpart() -> None:
+    module = Module("from mindspore import mint\ny = x / mint.norm(x, 2, 1, True)\n")
+    (found,) = by_hand(Values(module))
+    assert (found.form.name, found.counterpart(module)) == ("norm", None)
+
+
 def test_hundreds_of_terms_are_read_in_no_time() -> None:
     terms = "import torch\ny = " + " + ".join(f"x{i} * 2" for i in range(500))
     assert [*by_hand(Values(Module(f"{terms} / (x.norm() + 1e-8)\n")))] == []

@@ -8,12 +8,14 @@ from portnorm.check.rule import Problem, Rule
 from portnorm.check.view import View
 from portnorm.source.by_hand import ByHand
 
+_OWNERS = {"torch": "torch.nn.functional.", "mindspore": "portnorm.mindspore.", "": ""}
+
 
 def _find(view: View) -> Iterator[Problem]:
     for found in view.by_hand:
         called = found.counterpart(view.module)
         if called is not None:
-            exact = "{}({}) has the same numbers".format(*called)
+            exact = "{}{}({}) has the same numbers".format(_OWNERS[found.framework], *called)
         else:
             exact = "no call has the same numbers" + (found.caveat and f": {found.caveat}")
         yield Problem(

@@ -46,7 +46,13 @@ def test_it_is_looked_for_on_demand_only() -> None:
             TORCH,
             "y = x / x.norm(dim=1, keepdim=True)",
             "x / norm is written by hand: a vector of zeros gives NaN, and its gradient is NaN; "
-            "normalize(x, dim=1, eps=0.0) has the same numbers",
+            "torch.nn.functional.normalize(x, dim=1, eps=0.0) has the same numbers",
+        ),
+        (
+            MINDSPORE,
+            "y = x / ops.norm(x)",
+            "x / norm is written by hand: a vector of zeros gives NaN, and its gradient is NaN; "
+            "portnorm.mindspore.normalize(x, dim=None, eps=0.0) has the same numbers",
         ),
         (
             TORCH,
