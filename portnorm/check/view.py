@@ -31,6 +31,8 @@ ADAPTERS: dict[str, Function] = {
     "portnorm.mindspore.L2Normalize": "l2_normalize",
 }
 """portnorm's own of the two. They do as they are asked, so that few rules concern them."""
+_L2_NORMALIZE = ("portnorm.torch.l2_normalize", "portnorm.mindspore.l2_normalize")
+"""L2Normalize as a function of portnorm, which takes the tensor as well."""
 
 
 @dataclass(frozen=True)
@@ -98,26 +100,31 @@ class View:
     @functools.cached_property
     def normalizations(self) -> list[tuple[ast.expr | ast.stmt, Normalization]]:
         """The places that divide vectors by their 2-norms, by calls and by hand, in their order."""
-        calls = [(self._convention(site), site.call) for site in self.normalizes]
-        calls += [(self._convention(site), site.call) for site in self.working_constructors]
-        found: list[tuple[Convention | None, ast.expr | ast.stmt]] = [*calls]
+        made = [site for site in self.constructors if not self.is_given_a_tensor(site)]
+        found: list[tuple[Convention | None, ast.expr | ast.stmt]] = [
+            (self._convention(site.use.function, site.bound), site.call)
+            for site in [*self.normalizes, *made]
+        ]
+        for call, _ in self.calls_of(_L2_NORMALIZE):
+            bound = bind(call, ("x", *L2NORMALIZE.parameters, "parity"))
+            found.append((self._convention("l2_normalize", bound), call))
         found += [(one.convention, one.node) for one in self.by_hand]
         span, start = self.module.syntax.span, self.module.syntax.start
         places = [(node, Normalization(c, span(node)[0][0])) for c, node in found if c is not None]
         return sorted(places, key=lambda place: start(place[0]))
 
-    def _convention(self, site: Site) -> Convention | None:
+    def _convention(self, function: Function, bound: Bound) -> Convention | None:
         """Return the form of a call; None for another p, or where arguments are not known."""
-        function = NORMALIZE if site.use.function == "normalize" else L2NORMALIZE
-        form = FORMS["max_norm" if function is NORMALIZE else "max_sum"]
-        p = site.given("p")
-        if site.bound.problem or (p is not None and self.values.number(p) != 2):
+        given = {name: argument.value for name, argument in bound.arguments.items()}
+        if bound.problem or ("p" in given and self.values.number(given["p"]) != 2):
             return None
-        given = site.given(function.parameters[-1 if function is L2NORMALIZE else -2])
-        e = function.eps if given is None else self.values.number(given)
-        if given is not None and e is None:
-            return Convention(form, ast.unparse(given))
-        return Convention(FORMS["norm"]) if not e else Convention(form, float(e))
+        name, form, default = "eps", FORMS["max_norm"], NORMALIZE.eps
+        if function == "l2_normalize":
+            name, form, default = "epsilon", FORMS["max_sum"], L2NORMALIZE.eps
+        e = self.values.number(given[name]) if name in given else default
+        if e is None:
+            return Convention(form, ast.unparse(given[name]))
+        return Convention(form, float(e)) if e else Convention(FORMS["norm"])
 
     @functools.cached_property
     def constructors(self) -> list[Site]:

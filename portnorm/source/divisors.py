@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 from dataclasses import dataclass, replace
 
+from portnorm.source.names import last_name
 from portnorm.source.operations import Operation, operation
 from portnorm.source.values import Values
 
@@ -51,7 +53,10 @@ class Divisor:
 
 def same(a: ast.expr, b: ast.expr) -> bool:
     """Return whether two expressions are written alike."""
-    return ast.unparse(a) == ast.unparse(b)
+    try:
+        return ast.unparse(a) == ast.unparse(b)
+    except RecursionError:  # a sum of thousands of terms
+        return False
 
 
 class Reader:
@@ -89,11 +94,15 @@ class Reader:
 
     def _of_name(self, name: ast.Name) -> Divisor | None:
         """Follow a name to what was assigned in the same block, if nothing came between."""
-        value = self.values.value_of(name)
+        module, value = self.values.module, self.values.value_of(name)
+        variable, syntax = module.variable(name), module.syntax
         divisor = None if value is None else self.divisor(value)
-        if value is None or divisor is None:
+        if value is None or divisor is None or variable is None:
             return None
-        syntax = self.values.module.syntax
+        if module.scopes.scope_of[name] is not variable.scope:
+            return (
+                None  # another function, where the vectors may be others, or change before it runs
+            )
         here, there = syntax.statement(name), syntax.statement(value)
         if here is None or there is None or syntax.parent(here) is not syntax.parent(there):
             return None
@@ -233,6 +242,8 @@ class Reader:
         number = self.values.number(right)
         if number is None and not is_called_epsilon(right):
             return None
+        if number is not None and number > _LARGEST_ADDED:
+            return None
         inner = self.divisor(left)
         if inner is None or inner.form or inner.inverse:
             return None
@@ -270,6 +281,9 @@ class Reader:
 HIDDEN_EPSILON = 1e-12
 """The epsilon of LpNorm, below which it holds norms to be no shorter."""
 
+_LARGEST_ADDED = 0.1
+"""What is larger is added to squash vectors, and not to keep from dividing by 0."""
+
 _DEEPEST = 20
 """How deep names and calls are followed; a circle of names has no end."""
 
@@ -297,7 +311,8 @@ def _unsqueezed(inner: Divisor, place: int | None) -> Divisor | None:
         return replace(inner, keeps=None)
     if dim == place:
         return replace(inner, keeps=True)
-    return replace(inner, keeps=None) if {dim, place} <= {1, -1} else None
+    ends = (1, -1)
+    return replace(inner, keeps=None) if dim in ends and place in ends else None
 
 
 def _new_axis(index: ast.expr) -> int | None:
@@ -315,9 +330,8 @@ def _new_axis(index: ast.expr) -> int | None:
 
 def is_called_epsilon(node: ast.expr) -> bool:
     """Return whether the name of something says that it is an epsilon; `finfo(...).tiny` is one."""
-    last = node.attr if isinstance(node, ast.Attribute) else ""
-    name = (node.id if isinstance(node, ast.Name) else last).lower()
-    return "eps" in name or name == "tiny"
+    name = last_name(node)
+    return bool(re.search(r"(?:^|_)eps|E(?:ps|PS)", name)) or name == "tiny"
 
 
 def is_plain(node: ast.expr) -> bool:

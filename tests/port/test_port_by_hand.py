@@ -108,7 +108,8 @@ def test_what_a_call_cannot_stand_for_is_reported(text: str, code: str, reason: 
 
 def test_a_comment_leaves_it_alone() -> None:
     text = (
-        HEAD + "y = x / x.norm()  # portnorm: ignore\nz = x / (x.norm() + 1)  # portnorm: ignore\n"
+        HEAD
+        + "y = x / x.norm()  # portnorm: ignore\nz = x / (x.norm() + EPS)  # portnorm: ignore\n"
     )
     assert ported(text) == Ported(text, ignored=2)
 

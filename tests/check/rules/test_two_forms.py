@@ -67,6 +67,9 @@ PORTS = [
     "y = pm.normalize(x)\nz = x / (x.norm(dim=1, keepdim=True) + 1e-8)",
     "y = pm.normalize(x)\nz = x * ops.rsqrt(ops.ReduceMean(True)(x * x, -1) + 1e-6)",
     "y = ops.L2Normalize(1, epsilon)(x)",
+    "y = «pm.L2Normalize(1)(x)",
+    "y = «pm.l2_normalize(x, 1, 1e-12)",
+    "y = pm.l2_normalize(x, 1, 1e-24)",
 ]
 
 
