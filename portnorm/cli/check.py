@@ -116,8 +116,7 @@ def _selected(arguments: argparse.Namespace, settings: Settings) -> frozenset[st
     from portnorm.source.findings import chosen
 
     named = []
-    looked_for = DEFAULT if arguments.against is None else (*DEFAULT, "PN132")
-    for name, default in (("select", looked_for), ("ignore", ())):
+    for name, default in (("select", DEFAULT), ("ignore", ())):
         given = getattr(arguments, name)
         codes = settings.values.get(name, default) if given is None else itertools.chain(*given)
         named.append(tuple(codes))
@@ -126,6 +125,8 @@ def _selected(arguments: argparse.Namespace, settings: Settings) -> frozenset[st
                 raise BadInputError(
                     f"{name}: no code is {code}, or begins so; `portnorm explain` lists them"
                 )
+    if arguments.against is not None:
+        named[0] += ("PN132",)
     return selected(*named)
 
 

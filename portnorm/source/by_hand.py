@@ -190,6 +190,8 @@ def _divisions(
             continue
         if isinstance(x, ast.BinOp) and isinstance(x.op, ast.Mult) and values.number(x.left) == 1:
             x = x.right  # `1. * x / norm`
-        is_form = divisor.step == "norm" or (divisor.step == "root mean" and divisor.form == "rms")
+        # What is computed from x and its mean would be layer normalization.
+        is_rms = divisor.form == "rms" and divisor.step == "root mean" and is_plain(x)
+        is_form = divisor.step == "norm" or is_rms
         if is_form and same(x, divisor.x):
             yield node, x, divisor

@@ -218,6 +218,9 @@ NONE_ON_TORCH = [
     "return x / x.std(1, keepdim=True)",
     "return (x - x.mean(1)) / (x.var(1) + 1e-5).sqrt()",
     "return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True))",
+    "m = x.mean(-1, keepdim=True)\nreturn (x - m) * torch.rsqrt((x - m).pow(2).mean(-1) + 1e-6)",
+    "m = x.mean(1, True)\ns = (x - m).pow(2).mean(1, keepdim=True)\n"
+    "return (x - m) / (s + 1e-6).sqrt()",
     # two epsilons, or one that is none
     "return x / (x.norm(dim=1, keepdim=True).clamp(min=1e-12) + 1e-8)",
     "return x / (x.pow(2).sum(1, keepdim=True) + 1e-8).sqrt().clamp(min=1e-6)",
