@@ -6,6 +6,7 @@ import argparse
 import functools
 import itertools
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
@@ -13,17 +14,22 @@ from portnorm import files
 from portnorm.cli import sources
 from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, BadInputError, needs_tools, say
 from portnorm.cli.interrupts import Interruptible
-from portnorm.text import counted
+from portnorm.text import counted, did_you_mean
 
 if TYPE_CHECKING:
     from portnorm.check import Checked
     from portnorm.cli.common import Commands
-    from portnorm.source.config import Settings
+    from portnorm.source.config import Expected, Settings
     from portnorm.source.files import Content
-    from portnorm.source.findings import Finding
+    from portnorm.source.findings import Finding, PerFile
     from portnorm.source.processes import Outcome
 
-_SETTINGS = {"select": list, "ignore": list, "exclude": list}
+_SETTINGS: dict[str, Expected] = {
+    "select": list,
+    "ignore": list,
+    "exclude": list,
+    "per-file-ignores": dict,
+}
 
 
 def add_parser(commands: Commands) -> None:
@@ -35,8 +41,8 @@ def add_parser(commands: Commands) -> None:
         "wrong of a port, in Python files and notebooks. No code is run.",
         epilog="`portnorm explain CODE` shows what a code is about. `# portnorm: ignore[CODE]` on "
         "a line silences it there; pyproject.toml may have a table [tool.portnorm.check] with "
-        "select, ignore and exclude. Exit codes: 0 nothing found, 1 something remains, 2 bad "
-        "usage, or an error in portnorm.",
+        "select, ignore, exclude and per-file-ignores. Exit codes: 0 nothing found, 1 something "
+        "remains, 2 bad usage, or an error in portnorm.",
     )
     sources.add_options(parser)
     parser.add_argument("--fix", action="store_true", help="mend what is safe to mend")
@@ -73,23 +79,31 @@ def _check(arguments: argparse.Namespace) -> int:
     with needs_tools("check"):
         from portnorm import check
         from portnorm.source import config
-        from portnorm.source.names import might_contain
         from portnorm.source.processes import run
-        from portnorm.source.report import report
+        from portnorm.source.project import Project
         from portnorm.terminal import progress_bar
 
         settings = config.settings(arguments.paths, "check", _SETTINGS)
         codes = _selected(arguments, settings)
         inputs = sources.inputs(arguments, settings.values.get("exclude", ()), settings.folder)
-        process = functools.partial(check.check, codes=codes, fix=arguments.fix)
+        project = Project.of(inputs)
+        process = functools.partial(
+            check.check,
+            codes=codes,
+            fix=arguments.fix,
+            project=project,
+            per_file=_per_file(settings),
+        )
         tally = _Tally()
         with progress_bar("files") as progress:  # gone before anything is printed
-            outcomes = Interruptible(run(inputs, process, might_contain, arguments.jobs, progress))
+            outcomes = Interruptible(
+                run(inputs, process, project.might_contain, arguments.jobs, progress)
+            )
             for outcome in outcomes:
                 _add(tally, outcome, codes)
                 _write(tally, outcome, inputs[tally.files - 1], arguments.fix)
-    shown = report(arguments.format, tally.findings, _summary(tally), _counts(tally))
-    print(shown, file=_stream(arguments))
+    stream = _stream(arguments)
+    sources.show(arguments.format, tally.findings, _summary(tally), _counts(tally), stream)
     outcomes.finish()
     if tally.failures:
         return BAD_INPUT
@@ -99,20 +113,38 @@ def _check(arguments: argparse.Namespace) -> int:
 def _selected(arguments: argparse.Namespace, settings: Settings) -> frozenset[str]:
     """Return the codes to look for: options count before the settings."""
     from portnorm.check import DEFAULT, selected
-    from portnorm.source.codes import CODES
-    from portnorm.source.findings import chosen
 
     named = []
     for name, default in (("select", DEFAULT), ("ignore", ())):
         given = getattr(arguments, name)
         codes = settings.values.get(name, default) if given is None else itertools.chain(*given)
-        named.append(tuple(codes))
-        for code in named[-1]:
-            if not any(chosen(known, [code]) for known in CODES):
-                raise BadInputError(
-                    f"{name}: no code is {code}, or begins so; `portnorm explain` lists them"
-                )
+        named.append(_known(name, codes))
     return selected(*named)
+
+
+def _known(where: str, codes: Iterable[str]) -> tuple[str, ...]:
+    from portnorm.source.codes import CODES
+    from portnorm.source.findings import chosen
+
+    listed = tuple(codes)
+    for code in listed:
+        if not any(chosen(known, [code]) for known in CODES):
+            raise BadInputError(
+                f"{where}: no code is {code}, or begins so; `portnorm explain` lists them"
+                f"{did_you_mean(code, CODES)}"
+            )
+    return listed
+
+
+def _per_file(settings: Settings) -> tuple[PerFile, ...]:
+    """Return which codes the settings ignore in some files."""
+    from portnorm.source.discovery import Exclude
+    from portnorm.source.findings import PerFile
+
+    return tuple(
+        PerFile(Exclude([pattern], settings.folder), _known("per-file-ignores", codes))
+        for pattern, codes in settings.values.get("per-file-ignores", {}).items()
+    )
 
 
 def _add(tally: _Tally, outcome: Outcome[Checked], codes: frozenset[str]) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from portnorm.cli.common import BadInputError, say
+from portnorm.terminal import console
 from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Parser
     from portnorm.source.files import Content
+    from portnorm.source.findings import Finding
 
 STDIN = "-"
-FORMATS = ("text", "json", "sarif", "github")
+FORMATS = ("text", "concise", "json", "sarif", "github")
 
 
 def add_options(parser: Parser) -> None:
@@ -30,7 +32,7 @@ def add_options(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="GLOB",
-        help="leave out of folders what it matches, in the form of .gitignore; may be repeated",
+        help="leave out what it matches, in the form of .gitignore; may be repeated",
     )
     parser.add_argument(
         "--stdin-filename", metavar="FILE", help="the name to report for standard input"
@@ -79,6 +81,23 @@ def inputs(
     here = Exclude(arguments.exclude, Path.cwd())
     configured = Exclude(exclude, folder or Path.cwd())
     return [*discover(arguments.paths, [here, configured])]
+
+
+def show(
+    form: str,
+    findings: Sequence[Finding],
+    summary: str,
+    more: Mapping[str, Any],
+    stream: TextIO,
+) -> None:
+    """Print what was found, in colour where a person reads it on a terminal."""
+    from portnorm.source.excerpts import excerpts
+    from portnorm.source.report import report
+
+    if form == "text" and stream.isatty():
+        console(stderr=stream is sys.stderr).print(excerpts(findings, summary), soft_wrap=True)
+    else:
+        print(report(form, findings, summary, more), file=stream, flush=True)
 
 
 def _standard_input(arguments: argparse.Namespace) -> Content:

@@ -97,9 +97,13 @@ def _on_mindspore(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rew
     given = bound.arguments
     if bound.unknown or "out" in given or "input" not in given:
         return Refused("PN207", "no inline form for arguments that are not known, or for out=")
-    if _number(given.get("p"), 2.0) != 2:
+    p, eps = _number(given.get("p"), 2.0), _number(given.get("eps"), NORMALIZE.eps)
+    for parameter, number in (("p", p), ("eps", eps)):
+        if number is None:
+            why = f"no inline form for a {parameter} that is not written as a number in the call"
+            return Refused("PN207", why)
+    if p != 2:
         return Refused("PN207", "no inline form for p other than 2")
-    eps = _number(given.get("eps"), NORMALIZE.eps)
     if eps is None or not _SMALLEST_EPS <= eps < 1:
         return Refused("PN207", f"no inline form for an eps that is not from {_SMALLEST_EPS} to 1")
     dim = given.get("dim")
@@ -109,8 +113,16 @@ def _on_mindspore(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rew
     if HELPER in module.scopes.bindings and DEFINITION not in module.text.replace("\r\n", "\n"):
         return Refused("PN203", f"the name {HELPER} means something else in this module")
     name = Edit(*module.syntax.span(call.func), HELPER)
-    edits = (name, *_without_p(module, call, given))
+    edits = (name, *_input_by_name(module, given["input"]), *_without_p(module, call, given))
     return Rewrite(use, edits, ("mindspore",), DEFINITION, (call.func,))
+
+
+def _input_by_name(module: Module, given: Argument) -> Iterator[Edit]:
+    """The first parameter of the helper has another name than that of the function."""
+    if given.keyword is not None:
+        start = module.syntax.start(given.node)
+        end = module.syntax.place(start + len(given.keyword))
+        yield Edit(module.syntax.place(start), end, "x")
 
 
 def _without_p(module: Module, call: ast.Call, given: Mapping[str, Argument]) -> Iterator[Edit]:

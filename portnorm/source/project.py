@@ -1,0 +1,203 @@
+"""What the files of a project mean to each other: what one imports from another.
+
+A file may take torch's function from another file, under any name; and what looks like an unused
+import may be what other files take from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+
+from portnorm.source.discovery import discover
+from portnorm.source.files import Content, UnreadableError, path_of, read, read_bytes
+from portnorm.source.names import (
+    UNKNOWN,
+    Elsewhere,
+    Meaning,
+    Meanings,
+    NotPythonError,
+    Syntax,
+    might_contain,
+)
+
+_RENAMED = re.compile(rb"\b(?:normalize|L2Normalize)[ \t]+as[ \t]+(\w+)")
+_FROM = re.compile(rb"\bfrom[ \t]+([.\w]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)")
+_MODULE_AS = re.compile(rb"([.\w]+)[ \t]+as[ \t]+(\w+)")
+_PAIR = re.compile(rb"\b(\w+)(?=\.(\w+))")
+_ROOT = (".git", "pyproject.toml", "setup.py", "setup.cfg")
+"""What the top folder of a project has."""
+
+_DEEPEST = 12
+"""How many files an import is followed through, and how many folders up it is looked for."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The files that are looked at together.
+
+    Attributes:
+        words: what files call one of the two functions that they import.
+        taken: what is imported from files that name one of the two: the name of the file without
+            suffix, of the folder for `__init__.py`, and the name that is imported, "*" for all.
+    """
+
+    words: frozenset[str] = frozenset()
+    taken: frozenset[tuple[str, str]] = frozenset()
+
+    @classmethod
+    def of(cls, inputs: Iterable[str | Content]) -> Project:
+        """Look through files: quickly, for no syntax is read."""
+        return cls(frozenset(_words(inputs)))
+
+    def with_importers(self, inputs: Iterable[str | Content]) -> Project:
+        """Add what other files import; those of the whole project count, with its tests."""
+        files = list(inputs)
+        stems = {_stem(path_of(one)) for one in files if might_contain(_bytes(one))}
+        if not stems:
+            return self
+        named = {os.path.realpath(path_of(one)) for one in files}
+        around = [path for path in _around(files) if os.path.realpath(path) not in named]
+        taken = {pair for one in [*files, *around] for pair in _taken(one) if pair[0] in stems}
+        return Project(self.words, frozenset(taken))
+
+    def might_contain(self, source: bytes) -> bool:
+        """Return whether a file may name one of the two, also by what other files call them."""
+        if might_contain(source):
+            return True
+        return b"import" in source and any(word.encode() in source for word in self.words)
+
+    def elsewhere(self, path: str) -> Elsewhere:
+        """Return what tells the meaning of what a file imports."""
+        return functools.partial(_elsewhere, os.path.abspath(path))
+
+    def is_taken(self, path: str, name: str) -> bool:
+        """Return whether other files may import a name from a file.
+
+        What `__init__.py` imports is there for others.
+        """
+        if os.path.basename(path) in ("__init__.py", "__init__.pyi"):
+            return True
+        stem = _stem(path)
+        return (stem, name) in self.taken or (stem, "*") in self.taken
+
+
+def _bytes(one: str | Content) -> bytes:
+    with contextlib.suppress(OSError):
+        return read_bytes(one)
+    return b""
+
+
+def _words(inputs: Iterable[str | Content]) -> Iterator[str]:
+    for one in inputs:
+        yield from (found.decode() for found in _RENAMED.findall(_bytes(one)))
+
+
+# --- who imports what -----------------------------------------------------------------------------
+
+
+def _stem(path: str) -> str:
+    name = Path(path).stem
+    return name if name != "__init__" else Path(path).absolute().parent.name
+
+
+def _around(inputs: Iterable[str | Content]) -> list[str]:
+    """Return the files of the projects that files belong to."""
+    roots = {root for one in inputs if isinstance(one, str) for root in _root(os.path.abspath(one))}
+    try:
+        return discover(sorted(roots))
+    except OSError:
+        return []
+
+
+def _root(path: str) -> Iterator[str]:
+    folders = list(Path(path).parents)[:_DEEPEST]
+    for folder in folders:
+        if any((folder / name).exists() for name in _ROOT):
+            yield str(folder)
+            return
+
+
+def _taken(one: str | Content) -> Iterator[tuple[str, str]]:
+    """Yield what a file seems to import from others, as the last part of a module and a name."""
+    source, own = _bytes(one), Path(path_of(one)).absolute().parent.name
+    renamed: dict[bytes, str] = {}
+    for module, names in _FROM.findall(source):
+        stem = module.rpartition(b".")[2].decode() or own
+        yield from ((stem, name) for name in re.findall(r"\w+|\*", names.decode(errors="replace")))
+    for module, name in _MODULE_AS.findall(source):
+        renamed[name] = module.rpartition(b".")[2].decode()
+    for owner, name in _PAIR.findall(source):
+        yield renamed.get(owner, owner.decode()), name.decode()
+
+
+# --- what an import means -------------------------------------------------------------------------
+
+
+def _elsewhere(path: str, origin: str) -> Meaning:
+    """Return what a name in full means, in the file that it is imported from."""
+    file, rest = _find(path, origin)
+    if file is None or os.path.realpath(file) == os.path.realpath(path):
+        return UNKNOWN
+    if not rest:
+        return Meaning(frozenset({origin}))
+    depth = _depth.get()
+    if depth >= _DEEPEST:
+        return UNKNOWN
+    token = _depth.set(depth + 1)
+    try:
+        meanings = _meanings(file)
+        return meanings.of_global(rest) if meanings is not None else UNKNOWN
+    finally:
+        _depth.reset(token)
+
+
+_depth: ContextVar[int] = ContextVar("depth", default=0)
+"""How many files are being looked into, each for the sake of the one before."""
+
+
+@functools.lru_cache(maxsize=256)
+def _meanings(file: str) -> Meanings | None:
+    """Return what the names of a file mean; None where it cannot be read."""
+    try:
+        return Meanings(Syntax(read(file).text), elsewhere=functools.partial(_elsewhere, file))
+    except (OSError, UnreadableError, NotPythonError):
+        return None
+
+
+def _find(path: str, origin: str) -> tuple[str | None, str]:
+    """Return the file that a name in full leads to, and the rest of the name."""
+    dots = len(origin) - len(origin.lstrip("."))
+    parts = tuple(origin[dots:].split("."))
+    folders = list(Path(path).parents)
+    if dots:
+        return _descend(folders[dots - 1], parts) if dots <= len(folders) else (None, "")
+    for folder in folders[:_DEEPEST]:
+        for top in (folder, folder / "src"):
+            if _is_module(top, parts[0]):
+                return _descend(top, parts)
+    return None, ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_module(folder: Path, name: str) -> bool:
+    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()
+
+
+def _descend(folder: Path, parts: tuple[str, ...]) -> tuple[str | None, str]:
+    for position, part in enumerate(parts):
+        if (folder / part).is_dir() and not part.endswith("()"):
+            folder /= part
+            continue
+        if (folder / f"{part}.py").is_file():
+            return str(folder / f"{part}.py"), ".".join(parts[position + 1 :])
+        initial = folder / "__init__.py"
+        return (str(initial) if initial.is_file() else None), ".".join(parts[position:])
+    initial = folder / "__init__.py"
+    return (str(initial) if initial.is_file() else None), ""
