@@ -6,30 +6,24 @@ import argparse
 import functools
 import itertools
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from portnorm import files
 from portnorm.cli import sources
-from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, BadInputError, needs_tools, say
+from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, needs_tools, say
 from portnorm.cli.interrupts import Interruptible
-from portnorm.text import counted, did_you_mean
+from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.check import Checked
     from portnorm.cli.common import Commands
     from portnorm.source.config import Expected, Settings
     from portnorm.source.files import Content
-    from portnorm.source.findings import Finding, PerFile
+    from portnorm.source.findings import Finding
     from portnorm.source.processes import Outcome
 
-_SETTINGS: dict[str, Expected] = {
-    "select": list,
-    "ignore": list,
-    "exclude": list,
-    "per-file-ignores": dict,
-}
+_SETTINGS: dict[str, Expected] = {"select": list, **sources.SETTINGS}
 
 
 def add_parser(commands: Commands) -> None:
@@ -92,7 +86,7 @@ def _check(arguments: argparse.Namespace) -> int:
             codes=codes,
             fix=arguments.fix,
             project=project,
-            per_file=_per_file(settings),
+            per_file=sources.per_file(settings),
         )
         tally = _Tally()
         with progress_bar("files") as progress:  # gone before anything is printed
@@ -118,33 +112,8 @@ def _selected(arguments: argparse.Namespace, settings: Settings) -> frozenset[st
     for name, default in (("select", DEFAULT), ("ignore", ())):
         given = getattr(arguments, name)
         codes = settings.values.get(name, default) if given is None else itertools.chain(*given)
-        named.append(_known(name, codes))
+        named.append(sources.known_codes(name, codes))
     return selected(*named)
-
-
-def _known(where: str, codes: Iterable[str]) -> tuple[str, ...]:
-    from portnorm.source.codes import CODES
-    from portnorm.source.findings import chosen
-
-    listed = tuple(codes)
-    for code in listed:
-        if not any(chosen(known, [code]) for known in CODES):
-            raise BadInputError(
-                f"{where}: no code is {code}, or begins so; `portnorm explain` lists them"
-                f"{did_you_mean(code, CODES)}"
-            )
-    return listed
-
-
-def _per_file(settings: Settings) -> tuple[PerFile, ...]:
-    """Return which codes the settings ignore in some files."""
-    from portnorm.source.discovery import Exclude
-    from portnorm.source.findings import PerFile
-
-    return tuple(
-        PerFile(Exclude([pattern], settings.folder), _known("per-file-ignores", codes))
-        for pattern, codes in settings.values.get("per-file-ignores", {}).items()
-    )
 
 
 def _add(tally: _Tally, outcome: Outcome[Checked], codes: frozenset[str]) -> None:

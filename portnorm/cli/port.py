@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 _TARGETS = ("mindspore", "torch")
-_STYLES = ("adapter", "inline")
-_SETTINGS: dict[str, Expected] = {"to": _TARGETS, "style": _STYLES, "exclude": list}
+_STYLES = ("adapter", "inline", "mint")
+_SETTINGS: dict[str, Expected] = {"to": _TARGETS, "style": _STYLES, **sources.SETTINGS}
 
 
 def add_parser(commands: Commands) -> None:
@@ -38,7 +38,8 @@ def add_parser(commands: Commands) -> None:
         "mindspore.ops.L2Normalize for torch, and print what changes as a unified diff. What is "
         "not known to be right is left alone and reported.",
         epilog="A comment `# portnorm: ignore[CODE]` on the line of a call leaves it alone; "
-        "pyproject.toml may have a table [tool.portnorm.port] with to, style and exclude. Exit "
+        "pyproject.toml may have a table [tool.portnorm.port] with to, style, ignore, exclude and "
+        "per-file-ignores. Exit "
         "codes: 0 nothing is left to people, 1 something is, or, with --check, would change, 2 "
         "bad usage or an error.",
     )
@@ -47,8 +48,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--style",
         choices=_STYLES,
-        help="call portnorm, or operators of the framework where they are right "
-        f"(default {_STYLES[0]})",
+        help="call portnorm, or operators of the framework where they are right, or MindSpore's "
+        f"mint (default {_STYLES[0]})",
     )
     parser.add_argument(
         "--unsafe", action="store_true", help="make edits, too, that rest on a guess"
@@ -105,10 +106,17 @@ def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
         )
     inputs = sources.inputs(arguments, found.values.get("exclude", ()), found.folder)
     _check_stdin(arguments, inputs)
+    if style == "mint" and to == "torch":
+        raise BadInputError("expected --style adapter or inline with --to torch, found mint")
     with progress_bar("files") as progress:
         project = Project.of(inputs).with_importers(inputs)
         process = functools.partial(
-            port_file, to=to, style=style, unsafe=arguments.unsafe, project=project
+            port_file,
+            to=to,
+            style=style,
+            unsafe=arguments.unsafe,
+            project=project,
+            per_file=sources.per_file(found, found.values.get("ignore", ())),
         )
         yield from run(inputs, process, project.might_contain, arguments.jobs, progress)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -14,10 +14,14 @@ from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Parser
+    from portnorm.source.config import Expected, Settings
     from portnorm.source.files import Content
-    from portnorm.source.findings import Finding
+    from portnorm.source.findings import Finding, PerFile
 
 STDIN = "-"
+SETTINGS: dict[str, Expected] = {"ignore": list, "exclude": list, "per-file-ignores": dict}
+"""What both commands take from pyproject.toml."""
+
 FORMATS = ("text", "concise", "json", "sarif", "github")
 
 
@@ -81,6 +85,38 @@ def inputs(
     here = Exclude(arguments.exclude, Path.cwd())
     configured = Exclude(exclude, folder or Path.cwd())
     return [*discover(arguments.paths, [here, configured])]
+
+
+def known_codes(where: str, codes: Iterable[str]) -> tuple[str, ...]:
+    """Return codes, or how some begin.
+
+    Raises:
+        BadInputError: there are none of one.
+    """
+    from portnorm.source.codes import CODES
+    from portnorm.source.findings import chosen
+
+    listed = tuple(codes)
+    for code in listed:
+        if not any(chosen(known, [code]) for known in CODES):
+            raise BadInputError(
+                f"{where}: no code is {code}, or begins so; `portnorm explain` lists them"
+            )
+    return listed
+
+
+def per_file(settings: Settings, everywhere: Sequence[str] = ()) -> tuple[PerFile, ...]:
+    """Return which codes the settings ignore in some files, and more that count in all."""
+    from portnorm.source.discovery import Exclude
+    from portnorm.source.findings import PerFile
+
+    named = {"per-file-ignores": settings.values.get("per-file-ignores", {})}
+    named["ignore"] = {"*": everywhere} if everywhere else {}
+    return tuple(
+        PerFile(Exclude([pattern], settings.folder), known_codes(name, codes))
+        for name, table in named.items()
+        for pattern, codes in table.items()
+    )
 
 
 def show(

@@ -5,14 +5,21 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from portnorm.port.diff import unified_diff
 from portnorm.port.module import Noted, Ported, Style, count, port_source
 from portnorm.port.rewrite import Target
 from portnorm.source.files import SourceFile, UnreadableError
-from portnorm.source.findings import Finding, not_python, skipped
+from portnorm.source.findings import (
+    Finding,
+    PerFile,
+    chosen,
+    ignored_in,
+    not_python,
+    skipped,
+)
 from portnorm.source.names import NotPythonError, parse
 from portnorm.source.project import Project
 
@@ -49,7 +56,13 @@ class PortedFile:
 
 
 def port_file(
-    source: SourceFile, *, to: Target, style: Style, unsafe: bool, project: Project | None = None
+    source: SourceFile,
+    *,
+    to: Target,
+    style: Style,
+    unsafe: bool,
+    project: Project | None = None,
+    per_file: Sequence[PerFile] = (),
 ) -> PortedFile:
     """Port a file; if it is not Python or a check of the result fails, leave it and say so."""
     port = functools.partial(
@@ -73,9 +86,12 @@ def port_file(
         failed = Finding(source.path, 1, 1, "PN209", f"the file is left as it is: {wrong}")
         findings, ported = [failed, *findings], replace(ported, text=source.text, places=())
     places = [_in_its_cell(source, place) for place in ported.places]
-    found = (*findings, *skipped(source))
+    findings += skipped(source)
+    ignored = ignored_in(source.path, per_file)
+    found = tuple(one for one in findings if not chosen(one.code, ignored))
     diff = unified_diff(source.path, source.raw, source.encode(ported.text))
-    return PortedFile(source.text, ported.text, tuple(places), ported.ignored, found, diff)
+    silenced = ported.ignored + len(findings) - len(found)
+    return PortedFile(source.text, ported.text, tuple(places), silenced, found, diff)
 
 
 def _in_its_cell(source: SourceFile, place: Noted) -> Noted:

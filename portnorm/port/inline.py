@@ -1,7 +1,8 @@
 """The call goes to operators of the framework itself, in a form that is known to be right.
 
 On torch, `F.normalize` with eps = sqrt(epsilon) is. On MindSpore, a small function is put into the
-module that keeps NaN and the gradient: `ops.L2Normalize` and `ops.maximum` would not.
+module that keeps NaN and the gradient: `ops.L2Normalize` and `ops.maximum` would not. MindSpore's
+mint has torch's function, by its name and with its arguments.
 """
 
 from __future__ import annotations
@@ -37,9 +38,25 @@ def rewrite(module: Module, use: Use, to: Target, unsafe: bool) -> Rewrite | Ref
         return Refused("PN207", "no inline form for a function that is named and not called")
     if "#" in module.syntax.source(use.call):
         return Refused("PN207", "no inline form that keeps the comment within the call")
-    if to == "torch":
-        return _on_torch(module, use, use.call, unsafe)
-    return _on_mindspore(module, use, use.call, unsafe)
+    if to == "mindspore":
+        return _on_mindspore(module, use, use.call, unsafe)
+    if use.function == "normalize":
+        return renamed(module, use, "torch.nn.functional")  # mint's is torch's, with its arguments
+    return _on_torch(module, use, use.call, unsafe)
+
+
+def on_mint(module: Module, use: Use, to: Target, unsafe: bool) -> Rewrite | Refused:
+    """Put MindSpore's own copy of torch's function there, which has no kernel on CPUs."""
+    given = bind(use.call, PARAMETERS[use.function]).arguments if use.call is not None else {}
+    if "out" in given:
+        return Refused("PN205", "mint's normalize takes no out=")
+    return renamed(module, use, "mindspore.mint.nn.functional")
+
+
+def renamed(module: Module, use: Use, owner: str) -> Rewrite:
+    """Put the function of another module there; arguments stay as they are."""
+    edit = Edit(*module.syntax.span(use.node), f"{owner}.normalize")
+    return Rewrite(use, (edit,), (owner,), gone=(use.node,))
 
 
 # --- torch ----------------------------------------------------------------------------------------

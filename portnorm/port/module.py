@@ -20,9 +20,9 @@ from portnorm.source.findings import Ignores
 from portnorm.source.names import PARAMETERS, Argument, Module, Use, arguments, bind, nowhere
 from portnorm.source.project import Project
 
-Style = Literal["adapter", "inline"]
+Style = Literal["adapter", "inline", "mint"]
 
-_STYLES = {"adapter": adapter.rewrite, "inline": inline.rewrite}
+_STYLES = {"adapter": adapter.rewrite, "inline": inline.rewrite, "mint": inline.on_mint}
 _FROM: dict[Target, str] = {"mindspore": "torch", "torch": "mindspore"}
 _ALONE = Project()
 
@@ -113,7 +113,8 @@ def port_source(
     Args:
         text: of a module.
         to: the framework that the module moves to.
-        style: "adapter": calls go to portnorm; "inline": to operators of the framework.
+        style: "adapter": calls go to portnorm; "inline": to operators of the framework; "mint": to
+            `mindspore.mint.nn.functional.normalize`.
         unsafe: whether to make edits that rest on a guess, too.
         path: of the file; what it imports from others is looked up from there.
         project: the files that it belongs to.

@@ -40,14 +40,14 @@ CODES: dict[str, Code] = _codes(
     PN113="keywords of the other function",
     PN121="arguments that L2Normalize has no counterpart of",
     PN122="torchvision's normalize taken for torch's",
-    PN201="function that is looked up by a string",
+    PN201="function that is named by a string",
     PN202="function that may come from a star import",
     PN203="name with more than one meaning",
     PN204="arguments that are not known",
     PN205="result that is written to out=",
     PN206="call that the function does not take",
     PN207="call without an inline form that is right",
-    PN208="operator that is sharded",
+    PN208="operator that is asked for more than its call",
     PN209="file whose port failed a check",
 )
 """All codes by their names, in order."""

@@ -68,8 +68,10 @@ def not_python(source: SourceFile, error: NotPythonError) -> Finding:
 
 
 def skipped(source: SourceFile) -> Iterator[Finding]:
-    """Report the cells of a notebook that are not looked at."""
-    for cell, reason in source.skipped:
+    """Report the cells of a notebook that are not looked at, and may call one of the two."""
+    for cell, reason, matters in source.skipped:
+        if not matters:
+            continue
         message = f"this cell was not looked at: it {reason}"
         yield Finding(source.path, 1, 1, "PN002", message, cell=cell)
 
