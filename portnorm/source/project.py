@@ -26,11 +26,16 @@ from portnorm.source.names import (
     Syntax,
     might_contain,
 )
+from portnorm.source.names.functions import HOLDERS, NAMES
 
 _RENAMED = re.compile(rb"\b(?:normalize|L2Normalize)[ \t]+as[ \t]+(\w+)")
 _FROM = re.compile(rb"\bfrom[ \t]+([.\w]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)")
-_MODULE_AS = re.compile(rb"([.\w]+)[ \t]+as[ \t]+(\w+)")
-_PAIR = re.compile(rb"\b(\w+)(?=\.(\w+))")
+_AS = re.compile(rb"[ \t]as[ \t]+(\w+)")
+_USUAL = frozenset({"F", *NAMES, *(part for holder in HOLDERS for part in holder.split("."))})
+"""What the functions and their modules are called where an import does not rename them."""
+
+_RENAMED_SO = re.compile(rb"\b(?:" + "|".join(sorted(_USUAL)).encode() + rb")[ \t]+as[ \t]+(\w+)")
+_UNDERLINE = ord("_")
 _ROOT = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 """What the top folder of a project has."""
 
@@ -59,12 +64,19 @@ class Project:
     def with_importers(self, inputs: Iterable[str | Content]) -> Project:
         """Add what other files import; those of the whole project count, with its tests."""
         files = list(inputs)
-        stems = {_stem(path_of(one)) for one in files if might_contain(_bytes(one))}
-        if not stems:
+        callers = {_stem(path_of(one)): _bytes(one) for one in files if might_contain(_bytes(one))}
+        if not callers:
             return self
+        renamed = (_RENAMED_SO.findall(source) for source in callers.values())
+        names = _USUAL | self.words | {name.decode() for found in renamed for name in found}
         named = {os.path.realpath(path_of(one)) for one in files}
         around = [path for path in _around(files) if os.path.realpath(path) not in named]
-        taken = {pair for one in [*files, *around] for pair in _taken(one) if pair[0] in stems}
+        taken = {
+            pair
+            for one in [*files, *around]
+            for pair in _taken(one, names)
+            if pair[0] in callers and (pair[1] == "*" or pair[1] in names)
+        }
         return Project(self.words, frozenset(taken))
 
     def might_contain(self, source: bytes) -> bool:
@@ -109,32 +121,40 @@ def _stem(path: str) -> str:
 
 def _around(inputs: Iterable[str | Content]) -> list[str]:
     """Return the files of the projects that files belong to."""
-    roots = {root for one in inputs if isinstance(one, str) for root in _root(os.path.abspath(one))}
+    folders = {os.path.dirname(os.path.abspath(one)) for one in inputs if isinstance(one, str)}
+    roots = {root for folder in folders for root in _root(Path(folder))}
     try:
         return discover(sorted(roots))
     except OSError:
         return []
 
 
-def _root(path: str) -> Iterator[str]:
-    folders = list(Path(path).parents)[:_DEEPEST]
-    for folder in folders:
-        if any((folder / name).exists() for name in _ROOT):
-            yield str(folder)
+def _root(folder: Path) -> Iterator[str]:
+    for one in [folder, *folder.parents][:_DEEPEST]:
+        if any((one / name).exists() for name in _ROOT):
+            yield str(one)
             return
 
 
-def _taken(one: str | Content) -> Iterator[tuple[str, str]]:
+def _taken(one: str | Content, names: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Yield what a file seems to import from others, as the last part of a module and a name."""
     source, own = _bytes(one), Path(path_of(one)).absolute().parent.name
-    renamed: dict[bytes, str] = {}
-    for module, names in _FROM.findall(source):
+    for module, listed in _FROM.findall(source):
         stem = module.rpartition(b".")[2].decode() or own
-        yield from ((stem, name) for name in re.findall(r"\w+|\*", names.decode(errors="replace")))
-    for module, name in _MODULE_AS.findall(source):
-        renamed[name] = module.rpartition(b".")[2].decode()
-    for owner, name in _PAIR.findall(source):
-        yield renamed.get(owner, owner.decode()), name.decode()
+        yield from ((stem, name) for name in re.findall(r"\w+|\*", listed.decode(errors="replace")))
+    renamed = {match[1]: _word_before(source, match.start()) for match in _AS.finditer(source)}
+    attributes = rb"\.(" + "|".join(sorted(names)).encode() + rb")\b"
+    for match in re.finditer(attributes, source):
+        owner = _word_before(source, match.start())
+        yield renamed.get(owner, owner).decode(errors="replace"), match[1].decode()
+
+
+def _word_before(source: bytes, end: int) -> bytes:
+    """Return the word that ends at an index; a pattern that begins with a word would take long."""
+    start = end
+    while start and (source[start - 1 : start].isalnum() or source[start - 1] == _UNDERLINE):
+        start -= 1
+    return source[start:end]
 
 
 # --- what an import means -------------------------------------------------------------------------

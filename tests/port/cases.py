@@ -49,6 +49,12 @@ TO_MINDSPORE = {
     "try:\n    import torch.nn.functional as F\nexcept ImportError:\n    pass\nF.normalize(x)\n": (
         "portnorm.mindspore.normalize(x)"
     ),
+    "import torch\nimport torch.optim\nimport torch.nn\ny = torch.nn.functional.normalize(x)\n": (
+        "portnorm.mindspore.normalize(x)"
+    ),
+    F + "if a:\n    G = F\nelse:\n    G = F\ny = G.normalize(x)\n": (
+        "portnorm.mindspore.normalize(x)"
+    ),
     "import torch\nG = torch.nn.functional\ny = G.normalize(x)\n": (
         "portnorm.mindspore.normalize(x)"
     ),
@@ -219,6 +225,8 @@ UNTOUCHED = [
     "    def f(self):\n        return self.G.normalize()\n",
     "import torch\nclass A:\n    F = Filters()\n    def f(self, x):\n"
     "        return self.F.relu(x) + self.normalize(x)\n",
+    "import paddle\nimport paddle.nn\nimport torch\ny = paddle.nn.functional.normalize(x)\n",
+    F + "if a:\n    G = jax.nn\nelse:\n    G = jax.numpy\ny = G.normalize(x)\n",
     "import paddle\nimport torch\ny = paddle.nn.functional.normalize(x)\n",
     "import paddle.nn.functional as F\nimport torch\ny = F.normalize(x)\n",
     "import importlib, torch\nF = importlib.import_module('paddle.nn.functional')\n"

@@ -130,9 +130,7 @@ class Indirect:
             if not origins and owner.rpartition(".")[2] in OWNER_NAMES | {"ops"}:
                 origins = called(name, self._syntax.text)
         if origins:
-            yield Place(
-                node, "PN201", origins, f"a string names {min(origins)}, or what it is here"
-            )
+            yield Place(node, "PN201", origins, f"a string names {min(origins)}")
 
 
 def _function(syntax: Syntax, node: ast.AST) -> str:

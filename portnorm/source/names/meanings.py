@@ -67,7 +67,7 @@ def nowhere(_: str) -> Meaning:
 
 def _either(meanings: Iterable[Meaning]) -> Meaning:
     """Return the meaning of something that has one of several values."""
-    listed = list(meanings)
+    listed = list(dict.fromkeys(meanings))
     if len(listed) == 1:
         return listed[0]
     return Meaning(frozenset[str]().union(*(one.names for one in listed)), False)
