@@ -115,8 +115,8 @@ def watch(hosts: Iterable[str] | None = None, *, into: Watch | None = None) -> I
     """Record every call of `F.normalize`, of `ops.L2Normalize` and of portnorm's adapters.
 
     Nothing is patched. `F.normalize` is seen by a `torch.overrides.TorchFunctionMode`, and
-    `ops.L2Normalize` and `mint.nn.functional.normalize` in PyNative by a `mindspore.MsDispatchMode`,
-    which MindSpore has since 2.10; both belong to the thread that enters the watch. The adapters
+    `ops.L2Normalize` and mint's `normalize` in PyNative by a `mindspore.MsDispatchMode`, which
+    MindSpore has since 2.10; both belong to the thread that enters the watch. The adapters
     tell of their calls in all threads. Results and gradients stay the same, bit by bit. Calls in
     compiled graphs and in other processes are not seen (`Watch.not_seen`).
 
