@@ -39,6 +39,9 @@ _UNDERLINE = ord("_")
 _ROOT = (".git", "pyproject.toml", "setup.py", "setup.cfg")
 """What the top folder of a project has."""
 
+FEW = 32
+"""Files that are imported are looked for as long as no more are given."""
+
 _DEEPEST = 12
 """How many files an import is followed through, and how many folders up it is looked for."""
 
@@ -58,8 +61,13 @@ class Project:
 
     @classmethod
     def of(cls, inputs: Iterable[str | Content]) -> Project:
-        """Look through files: quickly, for no syntax is read."""
-        return cls(frozenset(_words(inputs)))
+        """Look through files: quickly, for no syntax is read.
+
+        Those that few files import are looked through, too.
+        """
+        files = list(inputs)
+        imported = {path for one in files for path in _imported(one)} if len(files) < FEW else ()
+        return cls(frozenset(_words([*files, *imported])))
 
     def with_importers(self, inputs: Iterable[str | Content]) -> Project:
         """Add what other files import; those of the whole project count, with its tests."""
@@ -109,6 +117,17 @@ def _bytes(one: str | Content) -> bytes:
 def _words(inputs: Iterable[str | Content]) -> Iterator[str]:
     for one in inputs:
         yield from (found.decode() for found in _RENAMED.findall(_bytes(one)))
+
+
+def _imported(one: str | Content) -> Iterator[str]:
+    """Yield the files that a file imports names from."""
+    path = os.path.abspath(path_of(one))
+    for module, names in _FROM.findall(_bytes(one)):
+        for name in re.findall(r"\w+", names.decode(errors="replace")):
+            origin = module.decode()
+            file, _ = _find(path, origin + ("" if origin.endswith(".") else ".") + name)
+            if file is not None:
+                yield file
 
 
 # --- who imports what -----------------------------------------------------------------------------
@@ -182,9 +201,18 @@ _depth: ContextVar[int] = ContextVar("depth", default=0)
 """How many files are being looked into, each for the sake of the one before."""
 
 
-@functools.lru_cache(maxsize=256)
 def _meanings(file: str) -> Meanings | None:
     """Return what the names of a file mean; None where it cannot be read."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return _parsed(file, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(file: str, _time: int, _size: int) -> Meanings | None:
+    """Return what the names of a file mean, as it was at a time."""
     try:
         return Meanings(Syntax(read(file).text), elsewhere=functools.partial(_elsewhere, file))
     except (OSError, UnreadableError, NotPythonError):
@@ -197,27 +225,37 @@ def _find(path: str, origin: str) -> tuple[str | None, str]:
     parts = tuple(origin[dots:].split("."))
     folders = list(Path(path).parents)
     if dots:
-        return _descend(folders[dots - 1], parts) if dots <= len(folders) else (None, "")
+        return _descend(folders[dots - 1], parts, path) if dots <= len(folders) else (None, "")
     for folder in folders[:_DEEPEST]:
         for top in (folder, folder / "src"):
-            if _is_module(top, parts[0]):
-                return _descend(top, parts)
+            found = _descend(top, parts, path, 1)
+            if found[0] is not None:
+                return found
     return None, ""
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_module(folder: Path, name: str) -> bool:
-    return (folder / f"{name}.py").is_file() or (folder / name / "__init__.py").is_file()
+def _descend(
+    folder: Path, parts: tuple[str, ...], asking: str, at_least: int = 0
+) -> tuple[str | None, str]:
+    """Go down from a folder: by what a package binds, then by its folders and files.
 
-
-def _descend(folder: Path, parts: tuple[str, ...]) -> tuple[str | None, str]:
+    Args:
+        folder: where to begin.
+        parts: of the name in full.
+        asking: the file whose import it is.
+        at_least: how many parts must be folders or files; what is above is no package of it.
+    """
     for position, part in enumerate(parts):
-        if (folder / part).is_dir() and not part.endswith("()"):
-            folder /= part
-            continue
+        initial, rest = folder / "__init__.py", ".".join(parts[position:])
+        is_package = position >= at_least and initial.is_file()
+        if is_package and str(initial) != asking:
+            meanings = _meanings(str(initial))
+            if meanings is not None and meanings.binds(part.removesuffix("()")):
+                return str(initial), rest
         if (folder / f"{part}.py").is_file():
             return str(folder / f"{part}.py"), ".".join(parts[position + 1 :])
-        initial = folder / "__init__.py"
-        return (str(initial) if initial.is_file() else None), ".".join(parts[position:])
+        if not (folder / part).is_dir():
+            return (str(initial), rest) if is_package else (None, "")
+        folder /= part
     initial = folder / "__init__.py"
     return (str(initial) if initial.is_file() else None), ""

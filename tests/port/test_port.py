@@ -584,6 +584,8 @@ def test_a_number_that_is_not_written_in_the_call_is_named(name: str) -> None:
         "mock.patch.object(F, 'normalize', safe).start()\n",
         "def test(monkeypatch):\n    monkeypatch.setattr(F, 'normalize', safe)\n",
         "def test(mocker):\n    mocker.spy(F, 'normalize')\n",
+        "mock.patch('torch.nn.functional.normalize').start()\n",
+        "mock.patch.multiple(F, normalize=safe).start()\n",
     ],
 )
 def test_calls_of_a_function_that_the_module_replaces_are_left_to_people(patch: str) -> None:

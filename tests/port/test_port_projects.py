@@ -80,6 +80,26 @@ FOLLOWED = {
         },
         "tests/test_a.py",
     ),
+    "star of a star": (
+        {
+            "p/__init__.py": "",
+            "p/a.py": "from torch.nn.functional import *\n",
+            "p/b.py": "from .a import normalize\ny = normalize(x)\n",
+        },
+        "p/b.py",
+    ),
+    "function of the name of its module": (
+        {
+            "p/__init__.py": "from .normalize import normalize\n",
+            "p/normalize.py": NORMALIZE,
+            "c.py": "from p import normalize\ny = normalize(x)\n",
+        },
+        "c.py",
+    ),
+    "folder without __init__": (
+        {"p/q/a.py": L2NORM, "c.py": "from p.q.a import l2norm\ny = l2norm(x)\n"},
+        "c.py",
+    ),
     "base class": (
         {
             "base.py": F + "class Base:\n    f = F\n",
@@ -133,6 +153,23 @@ def test_the_function_is_followed_through_the_files_of_a_project(
         assert "y = portnorm.mindspore.normalize(x)\n" in text
     others = {path: (folder / path).read_text() for path in files if path != caller}
     assert others == {path: text for path, text in files.items() if path != caller}
+
+
+def test_files_that_are_not_given_are_looked_up(folder: Path) -> None:
+    make(folder, {"a.py": L2NORM, "b.py": "from a import l2norm\ny = l2norm(x)\n"})
+    assert port("--write", "b.py") == 0
+    assert "y = portnorm.mindspore.normalize(x)" in (folder / "b.py").read_text()
+    assert (folder / "a.py").read_text() == L2NORM
+
+
+def test_a_file_that_has_changed_is_read_again(folder: Path) -> None:
+    text = "from a import l2norm\ny = l2norm(x)\n"
+    make(folder, {"a.py": "def l2norm(x):\n    return x\n", "b.py": text})
+    assert port("--write", ".") == 0
+    assert (folder / "b.py").read_text() == text
+    make(folder, {"a.py": L2NORM})
+    assert port("--write", ".") == 0
+    assert "y = portnorm.mindspore.normalize(x)" in (folder / "b.py").read_text()
 
 
 NOT_FOLLOWED = {

@@ -17,6 +17,9 @@ from portnorm.source.names.syntax import Syntax, last_name
 _LOOK_UP = frozenset({"attrgetter", "eval", "exec", "get", "getattr", "hasattr", "methodcaller"})
 """Functions, by their last names, that find the function and leave it where it is."""
 
+_REPLACE = frozenset({"multiple", "object", "patch", "setattr", "spy", "stub", "update"})
+"""Functions that put another one in its place."""
+
 _RUN_TEXT = frozenset({"compile", "eval", "exec", "repeat", "timeit", "Timer"})
 """Functions that run the text they are given."""
 
@@ -64,6 +67,9 @@ class Indirect:
                 if origins:
                     why = f"another function is put in the place of {min(origins)}"
                     yield Place(node, "PN203", origins, why, True)
+        for keyword in self._syntax.all_of(ast.keyword):
+            if keyword.arg in NAMES:
+                yield from self._of_keyword(keyword, keyword.arg)
         for constant in self._syntax.all_of(ast.Constant):
             if isinstance(constant.value, str) and any(name in constant.value for name in NAMES):
                 yield from self._of_text(constant, constant.value)
@@ -80,6 +86,20 @@ class Indirect:
         elif _is_given_to(self._syntax, node, _RUN_TEXT) and _calls_one(text):
             origins = frozenset().union(*(called(name, text) for name in NAMES if name in text))
             yield Place(node, "PN201", origins, "the text that is run here may call it")
+
+    def _of_keyword(self, keyword: ast.keyword, name: str) -> Iterator[Place]:
+        """`patch.multiple(F, normalize=safe)`."""
+        call = self._syntax.parent(keyword)
+        if not isinstance(call, ast.Call) or last_name(call.func) not in ("multiple", "update"):
+            return
+        for part in ast.walk(call):
+            text = part.value if isinstance(part, ast.Constant) else None
+            owners = frozenset({str(text)}) & MODULES or self._meaning(part).names & MODULES
+            for owner in owners:
+                if (origin := f"{owner}.{name}") in ORIGINS:
+                    why = f"{last_name(call.func)} may replace {origin}"
+                    yield Place(call, "PN201", frozenset({origin}), why, True)
+                    return
 
     def _of_last_name(self, node: ast.Constant, name: str) -> Iterator[Place]:
         """A call or an item that has the name as a string, and a module of the function."""
@@ -130,7 +150,8 @@ class Indirect:
             if not origins and owner.rpartition(".")[2] in OWNER_NAMES | {"ops"}:
                 origins = called(name, self._syntax.text)
         if origins:
-            yield Place(node, "PN201", origins, f"a string names {min(origins)}")
+            replaces = _function(self._syntax, node) in _REPLACE
+            yield Place(node, "PN201", origins, f"a string names {min(origins)}", replaces)
 
 
 def _function(syntax: Syntax, node: ast.AST) -> str:

@@ -15,7 +15,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from portnorm.source.names.functions import HOLDERS, ORIGINS, OWNER_NAMES, called
+from portnorm.source.names.functions import HOLDERS, NAMES, ORIGINS, OWNER_NAMES, called
 from portnorm.source.names.kept import Kept, elements, imported_by
 from portnorm.source.names.scopes import Binding, Scopes, Variable
 from portnorm.source.names.syntax import Syntax, dotted, first_name, last_name
@@ -103,17 +103,30 @@ class Meanings:
 
     def of_global(self, path: str) -> Meaning:
         """Return what a dotted name means that other files import; `()` behind a part calls it."""
-        first, *rest = path.split(".")
-        bindings = self._scopes.bindings.get(first.removesuffix("()"), [])
-        top = [binding for binding in bindings if binding.variable.scope.outer is None]
-        top = [binding for binding in top if binding.variable.scope.kind == "module"]
-        meaning = self._of_bindings(top, first.removesuffix("()"))
-        for part in (first[len(first.removesuffix("()")) :], *rest):
-            if part and part != "()":
-                meaning = self._attribute_of(meaning, part.removesuffix("()"))
-            if part.endswith("()"):
-                meaning = self._call_of(meaning)
+        first, *rest = path.replace("()", ".()").split(".")
+        top = self._bound_at_the_top(first)
+        if not top:
+            return _either(map(self._translated, self._in_stars(path)))
+        meaning = self._of_bindings(top, first)
+        for part in rest:
+            is_call = part == "()"
+            meaning = self._call_of(meaning) if is_call else self._attribute_of(meaning, part)
         return meaning
+
+    def binds(self, name: str) -> bool:
+        """Return whether the top level of the module binds a name, star imports left out."""
+        return bool(self._bound_at_the_top(name))
+
+    def _bound_at_the_top(self, name: str) -> list[Binding]:
+        bindings = self._scopes.bindings.get(name, [])
+        return [binding for binding in bindings if binding.variable.scope.kind == "module"]
+
+    def _in_stars(self, path: str) -> Iterator[str]:
+        """Yield what a dotted name may be in full that a star import may bind."""
+        for star in sorted(self._scopes.stars):
+            origin = star + ("" if star.endswith(".") else ".") + path
+            if star.partition(".")[0] not in HOLDERS or origin in ORIGINS or origin in HOLDERS:
+                yield origin
 
     def may_mean(self, node: ast.Attribute) -> frozenset[str]:
         """Return which of the two functions an attribute of something unknown may be.
@@ -139,7 +152,12 @@ class Meanings:
         if isinstance(node, (ast.Name, ast.Attribute)):
             first = first_name(node)
             variable = self._variable(first)
+            if isinstance(node, ast.Attribute) and self._is_assigned_to(node.value):
+                return self._attribute_of(self.of(node.value), node.attr)
             if first is not None and (variable is None or variable.has_import):
+                assigned = [target for target in self._same_target(node) if target is not node]
+                if assigned:
+                    return Meaning(_either(map(self._of_target, assigned)).names, False)
                 return self._of_imported(node, first, variable)
             if isinstance(node, ast.Attribute):
                 return self._of_attribute(node)
@@ -155,6 +173,25 @@ class Meanings:
         if isinstance(node, ast.NamedExpr):
             return self.of(node.value)._replace(plain=False)
         return UNKNOWN
+
+    def _same_target(self, node: ast.AST) -> list[ast.Attribute]:
+        """Return where an attribute of the same dotted name is assigned to.
+
+        The functions are no such attributes: where another one takes their place, the calls are
+        reported in words of their own.
+        """
+        if not isinstance(node, ast.Attribute) or node.attr in NAMES:
+            return []
+        targets = self._kept.attributes.get(node.attr, ())
+        return [target for target in targets if dotted(target) == dotted(node) != ""]
+
+    def _is_assigned_to(self, node: ast.AST) -> bool:
+        """Return whether a dotted name, or what it begins with, is assigned as an attribute."""
+        while isinstance(node, ast.Attribute):
+            if self._same_target(node):
+                return True
+            node = node.value
+        return False
 
     def _variable(self, name: ast.Name | None) -> Variable | None:
         if name is None:
