@@ -197,7 +197,7 @@ def _wrong_call(module: Module, use: Use, unsafe: bool) -> Refused | None:
 
 def _more_than_calls(module: Module, use: Use) -> Refused | None:
     """Refuse an operator that is used as a `Primitive`, which its counterpart on torch is not."""
-    attribute = module.objects.attribute(use.call)
+    attribute = module.attribute(use)
     parent = module.syntax.parent(use.node)
     if use.call is None and isinstance(parent, ast.Attribute):
         attribute = parent

@@ -179,6 +179,13 @@ REPORTED = {
     OPS + "class A:\n    def __init__(self):\n        self.n = ops.L2Normalize(axis=1)\n"
     "        self.n.recompute()\n": ("torch", "PN208"),
     OPS + "a = ops.L2Normalize(axis=1).name\n": ("torch", "PN208"),
+    OPS + "def make():\n    return ops.L2Normalize(axis=1)\nn = make()\nn.shard(((1,),))\n": (
+        "torch",
+        "PN208",
+    ),
+    OPS + "class A:\n    n = ops.L2Normalize(axis=1)\n    def f(self):\n"
+    "        self.n.set_device('CPU')\n": ("torch", "PN208"),
+    OPS + "n: Any = ops.L2Normalize(axis=1)\nn.recompute()\n": ("torch", "PN208"),
     OPS + "class A(ops.L2Normalize):\n    pass\n": ("torch", "PN208"),
     OPS + "a = ops.L2Normalize.__mro__\n": ("torch", "PN208"),
     OPS + "class A:\n    def g(self, x):\n        return self.P.L2Normalize(1)(x)\n": (

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from portnorm.source.names.functions import HOLDERS, MODULES, NAMES, ORIGINS, OWNER_NAMES, called
-from portnorm.source.names.meanings import Elsewhere, Meaning
+from portnorm.source.names.meaning import Elsewhere, Meaning
 from portnorm.source.names.syntax import Syntax, last_name
 
 _LOOK_UP = frozenset({"attrgetter", "eval", "exec", "get", "getattr", "hasattr", "methodcaller"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from portnorm.source.names.syntax import Syntax, last_name
 
@@ -86,3 +86,14 @@ def imported_by(call: ast.Call) -> Iterator[str]:
         yield ".".join([*parts[: len(parts) - dots + 1], name.lstrip(".")])
     else:
         yield name
+
+
+def has_star(nodes: Iterable[ast.expr]) -> bool:
+    """Return whether a star stands among expressions."""
+    return any(isinstance(node, ast.Starred) for node in nodes)
+
+
+def is_static(method: ast.AST | None) -> bool:
+    """Return whether a method is given no object."""
+    decorators = getattr(method, "decorator_list", [])
+    return any(last_name(one) == "staticmethod" for one in decorators)

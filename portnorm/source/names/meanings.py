@@ -12,11 +12,11 @@ import ast
 import builtins
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 from portnorm.source.names.functions import HOLDERS, NAMES, ORIGINS, OWNER_NAMES, called
-from portnorm.source.names.kept import Kept, elements, imported_by
+from portnorm.source.names.kept import Kept, elements, has_star, imported_by, is_static
+from portnorm.source.names.meaning import UNKNOWN, Elsewhere, Meaning, either, nowhere
 from portnorm.source.names.scopes import Binding, Scopes, Variable
 from portnorm.source.names.syntax import Syntax, dotted, first_name, last_name
 
@@ -35,42 +35,6 @@ _ONLY_LOOK = frozenset(
 """Functions, by their last names, that do not hand on the module that they are given."""
 
 _PROPERTIES = frozenset({"property", "cached_property"})
-
-
-class Meaning(NamedTuple):
-    """What an expression may mean.
-
-    Attributes:
-        names: in full; empty where nothing is known.
-        plain: whether it means just this, and another name can be put in its place.
-    """
-
-    names: frozenset[str] = frozenset()
-    plain: bool = True
-
-    def then(self, rest: str) -> Meaning:
-        """Return the meaning with more behind each name."""
-        return Meaning(frozenset(name + rest for name in self.names), self.plain)
-
-
-UNKNOWN = Meaning()
-
-Elsewhere = Callable[[str], Meaning]
-"""Takes the name in full of something imported, and returns what it means in the file that it is
-imported from: `UNKNOWN` where there is no such file."""
-
-
-def nowhere(_: str) -> Meaning:
-    """Know no other file."""
-    return UNKNOWN
-
-
-def _either(meanings: Iterable[Meaning]) -> Meaning:
-    """Return the meaning of something that has one of several values."""
-    listed = list(dict.fromkeys(meanings))
-    if len(listed) == 1:
-        return listed[0]
-    return Meaning(frozenset[str]().union(*(one.names for one in listed)), False)
 
 
 class Meanings:
@@ -106,7 +70,7 @@ class Meanings:
         first, *rest = path.replace("()", ".()").split(".")
         top = self._bound_at_the_top(first)
         if not top:
-            return _either(map(self._translated, self._in_stars(path)))
+            return either(map(self._translated, self._in_stars(path)))
         meaning = self._of_bindings(top, first)
         for part in rest:
             is_call = part == "()"
@@ -157,7 +121,7 @@ class Meanings:
             if first is not None and (variable is None or variable.has_import):
                 assigned = [target for target in self._same_target(node) if target is not node]
                 if assigned:
-                    return Meaning(_either(map(self._of_target, assigned)).names, False)
+                    return Meaning(either(map(self._of_target, assigned)).names, False)
                 return self._of_imported(node, first, variable)
             if isinstance(node, ast.Attribute):
                 return self._of_attribute(node)
@@ -167,9 +131,9 @@ class Meanings:
         if isinstance(node, ast.Subscript):
             return self._of_item(node)
         if isinstance(node, ast.IfExp):
-            return _either([self.of(node.body), self.of(node.orelse)])
+            return either([self.of(node.body), self.of(node.orelse)])
         if isinstance(node, ast.BoolOp):
-            return _either(map(self.of, node.values))
+            return either(map(self.of, node.values))
         if isinstance(node, ast.NamedExpr):
             return self.of(node.value)._replace(plain=False)
         return UNKNOWN
@@ -219,7 +183,7 @@ class Meanings:
             return self._of_binding(bindings[0], full)
         meanings = [(self._of_binding(binding, full), binding) for binding in bindings]
         # What is not known is told by the name that it has here.
-        return _either(
+        return either(
             meaning if meaning.names else Meaning(frozenset({_local(binding, full)}))
             for meaning, binding in meanings
         )
@@ -268,7 +232,7 @@ class Meanings:
             pairs = [*zip(with_default, around.defaults, strict=True)]
             pairs += zip(around.kwonlyargs, around.kw_defaults, strict=True)
             values += [value for parameter, value in pairs if parameter is node and value]
-        return Meaning(_either(map(self.of, values)).names, False)
+        return Meaning(either(map(self.of, values)).names, False)
 
     def _of_target(self, node: ast.AST) -> Meaning:
         """Return what an assignment gives to a name or attribute."""
@@ -278,11 +242,11 @@ class Meanings:
         if isinstance(parent, (ast.AnnAssign, ast.NamedExpr)) and parent.value is not None:
             return self.of(parent.value)
         if isinstance(parent, (ast.For, ast.comprehension)):
-            return Meaning(_either(map(self.of, elements(parent.iter))).names, False)
+            return Meaning(either(map(self.of, elements(parent.iter))).names, False)
         if isinstance(parent, (ast.Tuple, ast.List)):
             outer = self._syntax.parent(parent)
             values = elements(outer.value) if isinstance(outer, ast.Assign) else []
-            if len(values) == len(parent.elts) and not _has_star([*values, *parent.elts]):
+            if len(values) == len(parent.elts) and not has_star([*values, *parent.elts]):
                 return self.of(values[parent.elts.index(node)])  # type: ignore[arg-type]
         return UNKNOWN
 
@@ -295,7 +259,7 @@ class Meanings:
         else:
             meaning = self._attribute_of(self.of(node.value), node.attr)
         if not meaning.names and node.attr in self._kept.values:
-            return Meaning(_either(map(self.of, self._kept.values[node.attr])).names, False)
+            return Meaning(either(map(self.of, self._kept.values[node.attr])).names, False)
         return meaning
 
     def _attribute_of(self, meaning: Meaning, attribute: str) -> Meaning:
@@ -305,7 +269,7 @@ class Meanings:
         """Take a step from each name that something may mean."""
         if not meaning.names:
             return UNKNOWN
-        found = _either(map(step, sorted(meaning.names)))
+        found = either(map(step, sorted(meaning.names)))
         return Meaning(found.names, found.plain and meaning.plain)
 
     def _attribute_of_name(self, name: str, attribute: str) -> Meaning:
@@ -315,7 +279,7 @@ class Meanings:
         classes = [one for one in definitions if isinstance(one, ast.ClassDef)]
         if not classes:
             return UNKNOWN
-        return _either(self._of_class(one, attribute) for one in classes)
+        return either(self._of_class(one, attribute) for one in classes)
 
     def _class_of_self(self, node: ast.AST) -> ast.ClassDef | None:
         """Return the class of a method whose first parameter an expression is."""
@@ -330,18 +294,18 @@ class Meanings:
         first = [*parameters.posonlyargs, *parameters.args][:1]
         method = self._syntax.parent(parameters)
         owner = self._syntax.parent(method) if isinstance(method, _FUNCTIONS) else None
-        is_first = first == [variable.bindings[0].node] and not _is_static(method)
+        is_first = first == [variable.bindings[0].node] and not is_static(method)
         return owner if is_first and isinstance(owner, ast.ClassDef) else None
 
     def _of_class(self, owner: ast.ClassDef, attribute: str) -> Meaning:
         """Return what an attribute of a class and its instances means."""
         bound = [*self._bound_in_classes(attribute)]
-        own = _either(meaning for one, meaning in bound if one is owner)
+        own = either(meaning for one, meaning in bound if one is owner)
         if any(one is owner for one, _ in bound):
             # A subclass, or who has the object, may put something else there.
             same = all(meaning.names == own.names for _, meaning in bound)
             return Meaning(own.names, own.plain and same)
-        return _either(
+        return either(
             self._attribute_of(self.of(base), attribute)._replace(plain=False)
             for base in owner.bases
         )
@@ -374,20 +338,23 @@ class Meanings:
 
     def _call_of_name(self, name: str) -> Meaning:
         if not name.startswith(_LOCAL):
-            there = (
-                self._elsewhere(f"{name}()") if name.partition(".")[0] not in HOLDERS else UNKNOWN
-            )
+            made = Meaning(frozenset({f"{name}()"}))
+            if name.startswith(_BUILTIN):
+                return UNKNOWN if name.removeprefix(_BUILTIN) in _ANYTHING else made
+            if name.partition(".")[0] in HOLDERS:
+                return made
+            there = self._elsewhere(f"{name}()")
             return there if there.names & HOLDERS else UNKNOWN
         definitions = self._definitions.get(name, [])
         if any(isinstance(one, ast.ClassDef) for one in definitions):
             return Meaning(frozenset({f"{name}()"}))
-        return _either(map(self._returned, definitions))
+        return either(map(self._returned, definitions))
 
     def _returned(self, function: ast.AST) -> Meaning:
         """Return what a function returns."""
         returns = [one for one in ast.walk(function) if isinstance(one, ast.Return) and one.value]
         values = [one.value for one in returns if self._function_around(one) is function]
-        return Meaning(_either(self.of(one) for one in values if one).names, False)
+        return Meaning(either(self.of(one) for one in values if one).names, False)
 
     def _function_around(self, node: ast.AST) -> ast.AST | None:
         kinds = (*_FUNCTIONS, ast.Lambda)
@@ -399,7 +366,7 @@ class Meanings:
             return UNKNOWN
         if self.of(node.value).names == {"sys.modules"}:
             return Meaning(frozenset({key}))
-        return Meaning(_either(map(self.of, self._kept.values.get(key, ()))).names, False)
+        return Meaning(either(map(self.of, self._kept.values.get(key, ()))).names, False)
 
     # --- what is handed on ---------------------------------------------------------------------
 
@@ -431,12 +398,3 @@ def _local(binding: Binding, full: str = "") -> str:
     """Return the name in full of something that this module binds, or of a part of it."""
     _, _, rest = full.partition(".")
     return ".".join(filter(None, [_LOCAL + binding.origin.lstrip("."), rest]))
-
-
-def _has_star(nodes: Iterable[ast.expr]) -> bool:
-    return any(isinstance(node, ast.Starred) for node in nodes)
-
-
-def _is_static(method: ast.AST | None) -> bool:
-    decorators = getattr(method, "decorator_list", [])
-    return any(last_name(one) == "staticmethod" for one in decorators)

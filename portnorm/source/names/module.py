@@ -25,10 +25,14 @@ from portnorm.source.names.functions import (
     framework_of,
 )
 from portnorm.source.names.indirect import Indirect
-from portnorm.source.names.meanings import Elsewhere, Meaning, Meanings, nowhere
+from portnorm.source.names.meaning import Elsewhere, Meaning, nowhere
+from portnorm.source.names.meanings import Meanings
 from portnorm.source.names.objects import Objects
 from portnorm.source.names.scopes import Scopes, Variable
 from portnorm.source.names.syntax import Syntax, dotted, first_name, last_name
+
+_MADE = frozenset(f"{origin}()" for origin in ORIGINS if origin.endswith("L2Normalize"))
+"""What a call of a constructor means."""
 
 _CACHED = "_get_cache_prim"
 """MindSpore's function that takes a class of operators, and returns what constructs one."""
@@ -309,6 +313,22 @@ class Module:
             call = self.syntax.called(outer)
             return call, call is not None
         return call, False
+
+    def attribute(self, use: Use) -> ast.Attribute | None:
+        """Return an attribute of the object that a constructor makes, such as `.shard`, if used.
+
+        Where it cannot be told which of the objects it belongs to, it may be any.
+        """
+        own = self.objects.attributes(use.call)
+        if not own:
+            told = [one for other in self.uses for one in self.objects.attributes(other.call)]
+            own = [one for one in self._attributes_of_operators if one not in told]
+        return min(own, key=lambda one: (one.lineno, one.col_offset), default=None)
+
+    @functools.cached_property
+    def _attributes_of_operators(self) -> list[ast.Attribute]:
+        nodes = self.syntax.all_of(ast.Attribute)
+        return [one for one in nodes if self.meaning(one.value).names & _MADE]
 
     def applications(self, use: Use) -> list[ast.Call]:
         """Return the calls of the object that a constructor makes, as far as they can be seen."""

@@ -29,11 +29,10 @@ class Objects:
         calls = [call for node in self._seen(made) if (call := self._syntax.called(node))]
         return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
 
-    def attribute(self, made: ast.Call | None) -> ast.Attribute | None:
-        """Return the first use of an attribute of the object, such as `.shard`."""
+    def attributes(self, made: ast.Call | None) -> list[ast.Attribute]:
+        """Return where attributes of the object are used, such as `.shard`."""
         parents = [self._syntax.parent(node) for node in self._seen(made)]
-        found = [one for one in parents if isinstance(one, ast.Attribute)]
-        return min(found, key=lambda one: (one.lineno, one.col_offset), default=None)
+        return [one for one in parents if isinstance(one, ast.Attribute)]
 
     def _seen(self, made: ast.Call | None) -> list[ast.expr]:
         """Return the expressions that are the object."""
