@@ -1,4 +1,4 @@
-"""Norms of vectors, and their classes by the floors of both functions."""
+"""Norms of vectors, what they are divided by, and their classes by the floors of both functions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from portnorm.conventions import Form
 
 Array = NDArray[Any]
 
@@ -43,6 +45,34 @@ def _norms_of_scaled(magnitude: NDArray[np.float64], p: float) -> Array:
     if p == 2:
         return np.asarray(np.sqrt(np.einsum("onk,onk->ok", magnitude, magnitude)))
     return np.asarray((magnitude**p).sum(axis=1) ** (1 / p))
+
+
+def normalized(x: Array, form: Form, axis: int | tuple[int, ...] | None, e: float = 0.0) -> Array:
+    """Return x divided by its norms along an axis, in one of the forms of `portnorm.conventions`.
+
+    Args:
+        x: of any shape, float32 or float64, in which it is computed.
+        form: which one.
+        axis: that of the vectors, or several; None for all of x as one vector.
+        e: the epsilon of the form.
+
+    Returns:
+        An array of the shape and dtype of x.
+
+    >>> from portnorm.conventions import FORMS
+    >>> normalized(np.array([3.0, 4.0]), FORMS["norm_plus"], 0, 5.0)
+    array([0.3, 0.4])
+    """
+    with np.errstate(all="ignore"):
+        reduce = np.mean if form.divisor == "root of mean" else np.sum
+        divisor = np.asarray(reduce(x * x, axis=axis, keepdims=True))
+        if form.divisor == "norm":
+            divisor = np.sqrt(divisor)
+        if form.epsilon != "none":
+            divisor = np.maximum(divisor, e) if form.epsilon == "bound" else divisor + e
+        if form.divisor != "norm":
+            divisor = np.sqrt(divisor)
+        return np.asarray(x / divisor.astype(x.dtype))
 
 
 def classes_of(

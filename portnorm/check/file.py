@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from portnorm.check.rule import Problem
 from portnorm.check.rules import RULES
-from portnorm.check.view import View
+from portnorm.check.view import Normalization, View
 from portnorm.source.codes import CODES
 from portnorm.source.edits import Fix, Place, apply, combine
 from portnorm.source.files import SourceFile
@@ -24,8 +24,8 @@ from portnorm.source.findings import (
 from portnorm.source.names import Module, NotPythonError, Unresolved
 from portnorm.source.project import Project
 
-DEFAULT = ("PN0", "PN1")
-"""Codes that are looked for unless others are named."""
+DEFAULT = ("PN0", "PN10", "PN11", "PN12")
+"""Codes that are looked for unless others are named: PN13 says what is there, right or wrong."""
 
 _ROUNDS = 20
 
@@ -60,12 +60,22 @@ def selected(select: tuple[str, ...], ignore: tuple[str, ...]) -> frozenset[str]
     return frozenset(code for code in CODES if chosen(code, select) and not chosen(code, ignore))
 
 
+def normalizations(source: SourceFile) -> tuple[Normalization, ...]:
+    """Return where a file divides vectors by their norms, for `check` of what it was ported to.
+
+    Raises:
+        NotPythonError: the running Python does not take it.
+    """
+    return tuple(found for _, found in View(Module(source.text)).normalizations)
+
+
 def check(
     source: SourceFile,
     codes: frozenset[str],
     fix: bool = False,
     project: Project | None = None,
     per_file: Sequence[PerFile] = (),
+    original: Sequence[Normalization] = (),
 ) -> Checked:
     """Find what is wrong in a file, and mend what is safe to mend if asked to.
 
@@ -78,6 +88,7 @@ def check(
         fix: whether to mend.
         project: the files that it belongs to, where it imports the functions from them.
         per_file: what is not reported in some files.
+        original: of the file that this one was ported from.
 
     Raises:
         OverlappingEditsError, RuntimeError, UnreadableError, NotPythonError: a mended
@@ -90,7 +101,13 @@ def check(
     """
     ignored = ignored_in(source.path, per_file)
     codes = frozenset(code for code in codes if not chosen(code, ignored))
-    look = functools.partial(_look, codes=codes, path=source.path, project=project or Project())
+    look = functools.partial(
+        _look,
+        codes=codes,
+        path=source.path,
+        project=project or Project(),
+        original=original,
+    )
     try:
         looked = look(source.text)
     except NotPythonError as error:
@@ -118,10 +135,16 @@ class _Looked:
         return [one.fix for _, one, _ in self.problems if one.fix is not None]
 
 
-def _look(text: str, codes: frozenset[str], path: str, project: Project) -> _Looked:
+def _look(
+    text: str,
+    codes: frozenset[str],
+    path: str,
+    project: Project,
+    original: Sequence[Normalization],
+) -> _Looked:
     """Run the rules; what a comment silences is not found."""
     module = Module(text, project.elsewhere(path), project.words)
-    view, ignores = View(module), Ignores(text)
+    view, ignores = View(module, original), Ignores(text)
     problems = [
         (rule.code, one, module.syntax.span(one.node))
         for rule in RULES

@@ -15,7 +15,7 @@ from portnorm.source.edits import Fix
 class Problem(NamedTuple):
     """One place that a rule reports: the node, one sentence, and the edits that mend it."""
 
-    node: ast.expr
+    node: ast.expr | ast.stmt
     message: str
     fix: Fix | None = None
 

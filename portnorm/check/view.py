@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from portnorm.check.values import Values
+from portnorm.conventions import FORMS, Convention
+from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.source.by_hand import ByHand, by_hand
 from portnorm.source.names import (
     PARAMETERS,
     Argument,
@@ -65,17 +69,55 @@ def keywords(call: ast.Call) -> dict[str, Argument]:
     return {one.keyword: one for one in arguments(call) if one.keyword is not None}
 
 
+class Normalization(NamedTuple):
+    """One place that divides vectors by their norm: in which form, and in which line."""
+
+    convention: Convention
+    line: int
+
+
 class View:
     """A module as the rules see it.
 
     Attributes:
         module: with its names resolved.
         values: what can be told of the values of its expressions.
+        original: where the module that this one was ported from divides by norms, if it is given.
     """
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, original: Sequence[Normalization] = ()) -> None:
         self.module = module
         self.values = Values(module)
+        self.original = original
+
+    @functools.cached_property
+    def by_hand(self) -> list[ByHand]:
+        """Where normalization is written by hand."""
+        return [*by_hand(self.values)]
+
+    @functools.cached_property
+    def normalizations(self) -> list[tuple[ast.expr | ast.stmt, Normalization]]:
+        """The places that divide vectors by their 2-norms, by calls and by hand, in their order."""
+        calls = [(self._convention(site), site.call) for site in self.normalizes]
+        calls += [(self._convention(site), site.call) for site in self.working_constructors]
+        found: list[tuple[Convention | None, ast.expr | ast.stmt]] = [*calls]
+        found += [(one.convention, one.node) for one in self.by_hand]
+        span, start = self.module.syntax.span, self.module.syntax.start
+        places = [(node, Normalization(c, span(node)[0][0])) for c, node in found if c is not None]
+        return sorted(places, key=lambda place: start(place[0]))
+
+    def _convention(self, site: Site) -> Convention | None:
+        """Return the form of a call; None for another p, or where arguments are not known."""
+        function = NORMALIZE if site.use.function == "normalize" else L2NORMALIZE
+        form = FORMS["max_norm" if function is NORMALIZE else "max_sum"]
+        p = site.given("p")
+        if site.bound.problem or (p is not None and self.values.number(p) != 2):
+            return None
+        given = site.given(function.parameters[-1 if function is L2NORMALIZE else -2])
+        e = function.eps if given is None else self.values.number(given)
+        if given is not None and e is None:
+            return Convention(form, ast.unparse(given))
+        return Convention(FORMS["norm"]) if not e else Convention(form, float(e))
 
     @functools.cached_property
     def constructors(self) -> list[Site]:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, TextIO
 
 from portnorm import files
 from portnorm.cli import sources
-from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, needs_tools, say
+from portnorm.cli.common import AGREE, BAD_INPUT, DIFFER, BadInputError, needs_tools, say
 from portnorm.cli.interrupts import Interruptible
 from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.check import Checked
+    from portnorm.check.view import Normalization
     from portnorm.cli.common import Commands
     from portnorm.source.config import Expected, Settings
     from portnorm.source.files import Content
@@ -45,10 +46,15 @@ def add_parser(commands: Commands) -> None:
         action="append",
         type=_codes,
         metavar="CODES",
-        help="look for these only (default PN0,PN1); PN10 stands for all that begin so",
+        help="look for these only (default PN0,PN10,PN11,PN12); PN10 stands for all that begin so",
     )
     parser.add_argument(
         "--ignore", action="append", type=_codes, metavar="CODES", help="do not look for these"
+    )
+    parser.add_argument(
+        "--against",
+        metavar="ORIGINAL",
+        help="the file that was ported: report forms that it does not have (PN132)",
     )
     parser.set_defaults(run=_check)
 
@@ -72,7 +78,8 @@ class _Tally:
 def _check(arguments: argparse.Namespace) -> int:
     with needs_tools("check"):
         from portnorm import check
-        from portnorm.source import config
+        from portnorm.source import by_hand, config
+        from portnorm.source.findings import chosen
         from portnorm.source.processes import run
         from portnorm.source.project import Project
         from portnorm.terminal import progress_bar
@@ -87,12 +94,17 @@ def _check(arguments: argparse.Namespace) -> int:
             fix=arguments.fix,
             project=project,
             per_file=sources.per_file(settings),
+            original=_original(arguments.against),
         )
+        by_hand_counts = any(chosen(code, ["PN13"]) for code in codes)
+
+        def might_matter(content: bytes) -> bool:
+            by_hand_may = by_hand_counts and by_hand.might_contain(content)
+            return by_hand_may or project.might_contain(content)
+
         tally = _Tally()
         with progress_bar("files") as progress:  # gone before anything is printed
-            outcomes = Interruptible(
-                run(inputs, process, project.might_contain, arguments.jobs, progress)
-            )
+            outcomes = Interruptible(run(inputs, process, might_matter, arguments.jobs, progress))
             for outcome in outcomes:
                 _add(tally, outcome, codes)
                 _write(tally, outcome, inputs[tally.files - 1], arguments.fix)
@@ -109,11 +121,24 @@ def _selected(arguments: argparse.Namespace, settings: Settings) -> frozenset[st
     from portnorm.check import DEFAULT, selected
 
     named = []
-    for name, default in (("select", DEFAULT), ("ignore", ())):
+    looked_for = DEFAULT if arguments.against is None else (*DEFAULT, "PN132")
+    for name, default in (("select", looked_for), ("ignore", ())):
         given = getattr(arguments, name)
         codes = settings.values.get(name, default) if given is None else itertools.chain(*given)
         named.append(sources.known_codes(name, codes))
     return selected(*named)
+
+
+def _original(path: str | None) -> tuple[Normalization, ...]:
+    """Return where the file that was ported divides by norms."""
+    from portnorm.check import normalizations
+    from portnorm.source.files import UnreadableError, read
+    from portnorm.source.names import NotPythonError
+
+    try:
+        return () if path is None else normalizations(read(path))
+    except (UnreadableError, NotPythonError) as error:
+        raise BadInputError(f"--against: {path}: {error}") from error
 
 
 def _add(tally: _Tally, outcome: Outcome[Checked], codes: frozenset[str]) -> None:

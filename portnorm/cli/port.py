@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 _TARGETS = ("mindspore", "torch")
 _STYLES = ("adapter", "inline", "mint")
-_SETTINGS: dict[str, Expected] = {"to": _TARGETS, "style": _STYLES, **sources.SETTINGS}
+_SETTINGS: dict[str, Expected] = {
+    "to": _TARGETS,
+    "style": _STYLES,
+    "hand-written": bool,
+    **sources.SETTINGS,
+}
 
 
 def add_parser(commands: Commands) -> None:
@@ -53,6 +58,13 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument(
         "--unsafe", action="store_true", help="make edits, too, that rest on a guess"
+    )
+    parser.add_argument(
+        "--hand-written",
+        action="store_true",
+        help="rewrite x / norm(x) and the like, too, where a call has the same numbers, and report "
+        "the others; so does hand_written = true in [tool.portnorm.port] of pyproject.toml, "
+        "except for --style inline",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--write", action="store_true", help="change the files")
@@ -92,6 +104,7 @@ def _port(arguments: argparse.Namespace) -> int:
 
 def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
     from portnorm.port import port_file
+    from portnorm.source import by_hand
     from portnorm.source.config import settings
     from portnorm.source.processes import run
     from portnorm.source.project import Project
@@ -108,6 +121,8 @@ def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
     _check_stdin(arguments, inputs)
     if style == "mint" and to == "torch":
         raise BadInputError("expected --style adapter or inline with --to torch, found mint")
+    configured = style == "adapter" and found.values.get("hand-written", False)
+    hand_written = arguments.hand_written or configured
     with progress_bar("files") as progress:
         project = Project.of(inputs).with_importers(inputs)
         process = functools.partial(
@@ -117,8 +132,14 @@ def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
             unsafe=arguments.unsafe,
             project=project,
             per_file=sources.per_file(found, found.values.get("ignore", ())),
+            hand_written=hand_written,
         )
-        yield from run(inputs, process, project.might_contain, arguments.jobs, progress)
+
+        def might_matter(content: bytes) -> bool:
+            by_hand_may = hand_written and by_hand.might_contain(content)
+            return by_hand_may or project.might_contain(content)
+
+        yield from run(inputs, process, might_matter, arguments.jobs, progress)
 
 
 def _check_stdin(arguments: argparse.Namespace, inputs: list[str | Content]) -> None:

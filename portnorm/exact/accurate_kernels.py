@@ -124,7 +124,7 @@ def divisor_for(total, factor, bound):
     floor, floor_takes_ties = bound
     norm, least = square_root(total) / factor, floor * factor
     above = norm > least if floor_takes_ties else not norm < least
-    return norm if above else least, norm if above and norm != 0 else np.inf
+    return norm if above else least, norm if above else np.inf
 
 
 # --- one vector, if inner is 1 --------------------------------------------------------------------

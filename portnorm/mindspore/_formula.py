@@ -57,6 +57,8 @@ def divide(x: Tensor, plan: FormulaPlan) -> Tensor:
         divisor = ops.sqrt(_at_least(squares, floor, nan_takes_floor))
     else:
         divisor = _at_least(_norm(ops.abs(v), norm), floor, nan_takes_floor)
+        if norm[0] == "euclidean":  # a vector of zeros without a floor: so is torch's gradient
+            divisor = ops.where(divisor == 0, _constant(math.nan, divisor.dtype), divisor)
     return (v / divisor).astype(x.dtype)
 
 

@@ -6,6 +6,7 @@ call is rewritten where the result is known to be right, and reported where it i
     module    the text of one module
     adapter   the style in which calls go to portnorm
     inline    the style in which calls go to operators of the framework
+    by_hand   normalization that is written by hand, which goes to a call
     imports   the imports that are added, and those that have become unused
     rewrite   what becomes of one place
     file      one file, and the checks of what came out
@@ -14,7 +15,7 @@ Needs pathspec and rich: `pip install 'portnorm[tools]'`.
 """
 
 from portnorm.port.file import PortedFile, port_file
-from portnorm.port.module import Ported, Reported, Style, port_source
-from portnorm.port.rewrite import Target
+from portnorm.port.module import Ported, Reported, port_source
+from portnorm.port.rewrite import Style, Target
 
 __all__ = ["Ported", "PortedFile", "Reported", "Style", "Target", "port_file", "port_source"]

@@ -21,4 +21,4 @@ def rewrite(module: Module, use: Use, to: Target, unsafe: bool) -> Rewrite | Ref
     if use.cached and use.call is not None:
         node = use.call.func  # `_get_cache_prim` is for operators of MindSpore
     edit = Edit(*module.syntax.span(node), f"{name}.{_ADAPTERS[use.function]}")
-    return Rewrite(use, (edit,), (name,), gone=(node,))
+    return Rewrite((edit,), (name,), gone=(node,))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from portnorm.port.diff import unified_diff
-from portnorm.port.module import Noted, Ported, Style, count, port_source
-from portnorm.port.rewrite import Target
+from portnorm.port.module import Noted, Ported, count, port_source
+from portnorm.port.rewrite import Style, Target
 from portnorm.source.files import SourceFile, UnreadableError
 from portnorm.source.findings import (
     Finding,
@@ -63,6 +63,7 @@ def port_file(
     unsafe: bool,
     project: Project | None = None,
     per_file: Sequence[PerFile] = (),
+    hand_written: bool = False,
 ) -> PortedFile:
     """Port a file; if it is not Python or a check of the result fails, leave it and say so."""
     port = functools.partial(
@@ -72,6 +73,7 @@ def port_file(
         unsafe=unsafe,
         path=source.path,
         project=project or Project(),
+        hand_written=hand_written,
     )
     try:
         ported = port(source.text)

@@ -56,7 +56,7 @@ def on_mint(module: Module, use: Use, to: Target, unsafe: bool) -> Rewrite | Ref
 def renamed(module: Module, use: Use, owner: str) -> Rewrite:
     """Put the function of another module there; arguments stay as they are."""
     edit = Edit(*module.syntax.span(use.node), f"{owner}.normalize")
-    return Rewrite(use, (edit,), (owner,), gone=(use.node,))
+    return Rewrite((edit,), (owner,), gone=(use.node,))
 
 
 # --- torch ----------------------------------------------------------------------------------------
@@ -76,10 +76,10 @@ def _on_torch(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rewrite
     applied = module.syntax.called(call)
     if applied is not None:
         edits = _call(module, call, applied, more)
-        return Rewrite(use, edits, ("torch.nn.functional",), gone=(call.func,))
+        return Rewrite(edits, ("torch.nn.functional",), gone=(call.func,))
     text = f"functools.partial(torch.nn.functional.normalize, {more})"
     edit = Edit(*module.syntax.span(call), text)
-    return Rewrite(use, (edit,), ("functools", "torch.nn.functional"), gone=(call.func,))
+    return Rewrite((edit,), ("functools", "torch.nn.functional"), gone=(call.func,))
 
 
 def _axis(module: Module, call: ast.Call, given: Argument | None, unsafe: bool) -> str | None:
@@ -131,7 +131,7 @@ def _on_mindspore(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rew
         return Refused("PN203", f"the name {HELPER} means something else in this module")
     name = Edit(*module.syntax.span(call.func), HELPER)
     edits = (name, *_input_by_name(module, given["input"]), *_without_p(module, call, given))
-    return Rewrite(use, edits, ("mindspore",), DEFINITION, (call.func,))
+    return Rewrite(edits, ("mindspore",), DEFINITION, (call.func,))
 
 
 def _input_by_name(module: Module, given: Argument) -> Iterator[Edit]:

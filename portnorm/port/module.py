@@ -12,15 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from portnorm.port import adapter, inline
+from portnorm.port import adapter, by_hand, inline
 from portnorm.port.imports import Kept, imports_to_add, imports_to_remove
-from portnorm.port.rewrite import Refused, Rewrite, Target
+from portnorm.port.rewrite import Refused, Rewrite, Style, Target
 from portnorm.source.edits import Edit, Place, apply
 from portnorm.source.findings import Ignores
 from portnorm.source.names import PARAMETERS, Argument, Module, Use, arguments, bind, nowhere
 from portnorm.source.project import Project
-
-Style = Literal["adapter", "inline", "mint"]
 
 _STYLES = {"adapter": adapter.rewrite, "inline": inline.rewrite, "mint": inline.on_mint}
 _FROM: dict[Target, str] = {"mindspore": "torch", "torch": "mindspore"}
@@ -107,6 +105,7 @@ def port_source(
     unsafe: bool = False,
     path: str = "",
     project: Project = _ALONE,
+    hand_written: bool = False,
 ) -> Ported:
     r"""Return the text with its calls of the other framework's function rewritten.
 
@@ -118,6 +117,7 @@ def port_source(
         unsafe: whether to make edits that rest on a guess, too.
         path: of the file; what it imports from others is looked up from there.
         project: the files that it belongs to.
+        hand_written: whether to rewrite normalization, too, that is written by hand.
 
     Raises:
         NotPythonError: the running Python does not take the text.
@@ -132,23 +132,28 @@ def port_source(
     ignores = Ignores(text)
     rewrites: list[Rewrite] = []
     places = [Noted(one.line, one.column, "untouched", one.reason) for one in module.others]
+    outcomes: list[tuple[ast.AST, str, Rewrite | Refused]] = []
+    for use in module.uses:
+        if use.framework == _FROM[to]:
+            outcome = _outcome(module, use, to, style, unsafe)
+            outcomes.append((use.call or use.node, use.origin, outcome))
+        elif use.call is not None:
+            reason = f"it is {use.origin} already"
+            places.append(Noted(use.line, use.column, "untouched", reason))
+    if hand_written:
+        found = by_hand.outcomes(module, to, style)
+        outcomes += [(node, "normalization by hand", outcome) for node, outcome in found]
     reported: list[Reported] = []
     ignored = 0
-    for use in module.uses:
-        if use.framework != _FROM[to]:
-            if use.call is not None:
-                reason = f"it is {use.origin} already"
-                places.append(Noted(use.line, use.column, "untouched", reason))
-            continue
-        outcome = _outcome(module, use, to, style, unsafe)
-        (line, column), end = module.syntax.span(use.call or use.node)
+    for node, what, outcome in outcomes:
+        (line, column), end = module.syntax.span(node)
         if ignores.silence(outcome.code if isinstance(outcome, Refused) else "PN2", line, end[0]):
             ignored += 1
         elif isinstance(outcome, Refused):
             reported.append(Reported(line, column, outcome.code, outcome.message, end))
         else:
             rewrites.append(outcome)
-            places.append(Noted(line, column, "rewritten", use.origin))
+            places.append(Noted(line, column, "rewritten", what))
     for report in _unresolved(module, to):
         if ignores.silence(report.code, report.line):
             ignored += 1

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from portnorm.source.edits import Edit
-from portnorm.source.names import Use
 
 Target = Literal["mindspore", "torch"]
+Style = Literal["adapter", "inline", "mint"]
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,12 @@ class Rewrite:
     """How one place is rewritten.
 
     Attributes:
-        use: the place.
         edits: of the place, not of the imports.
         imports: the modules that the new text needs.
         helper: the definition that it needs, if any.
         gone: the expressions whose names are not in the new text any more.
     """
 
-    use: Use
     edits: tuple[Edit, ...]
     imports: tuple[str, ...]
     helper: str = ""

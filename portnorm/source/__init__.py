@@ -5,6 +5,10 @@
     notebooks   the code cells of a notebook as one text, and back
     processes   a function over many files, on all cores
     names       which names in a module mean one of the two functions
+    values      what can be told of the value of an expression
+    operations  calls of the frameworks' operators, by what they compute
+    divisors    expressions on the way from a tensor to its norm
+    by_hand     normalization that is written by hand
     edits       pieces of text that replace others
     codes       the codes of all that is reported
     findings    what is reported of a line, and the comments that silence it

@@ -40,6 +40,8 @@ CODES: dict[str, Code] = _codes(
     PN113="keywords of the other function",
     PN121="arguments that L2Normalize has no counterpart of",
     PN122="torchvision's normalize taken for torch's",
+    PN131="normalization written by hand",
+    PN132="two forms of normalization in one place",
     PN201="function that is named by a string",
     PN202="function that may come from a star import",
     PN203="name with more than one meaning",
@@ -49,5 +51,6 @@ CODES: dict[str, Code] = _codes(
     PN207="call without an inline form that is right",
     PN208="operator that is asked for more than its call",
     PN209="file whose port failed a check",
+    PN210="normalization by hand that no call repeats",
 )
 """All codes by their names, in order."""

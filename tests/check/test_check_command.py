@@ -229,7 +229,7 @@ def test_an_error_in_portnorm_is_no_result(
 ) -> None:
     from portnorm.check import file as check
 
-    def broken(view: object) -> None:
+    def broken(*_: object) -> None:
         raise KeyError("planted")
 
     (folder / "a.py").write_bytes(WRONG)
@@ -327,9 +327,29 @@ def test_settings_count_and_options_come_first(folder: Path, run: Run) -> None:
     assert "in 0 files" in run("check", "p", "--exclude", "a.py")[1]
 
 
+def test_a_port_is_compared_with_its_original(folder: Path, run: Run) -> None:
+    (folder / "old.py").write_text("import torch\ny = x / x.norm(dim=1, keepdim=True)\n")
+    (folder / "new.py").write_text(
+        "import mindspore\ny = x / (x.norm(dim=1, keepdim=True) + 1e-8)\n"
+    )
+    status, out, _ = run("check", "new.py", "--against", "old.py")
+    assert (status, codes_of(out)) == (1, {"PN132"})
+    assert "x / (norm + 1e-08) here and x / norm in line 2 of the original" in out
+    assert run("check", "old.py", "--against", "old.py")[0] == 0
+    assert run("check", "new.py", "--against", "old.py", "--select", "PN10")[0] == 0
+
+
+def test_normalization_by_hand_is_found_on_demand(folder: Path, run: Run) -> None:
+    (folder / "a.py").write_text("import torch\ny = x / x.norm(dim=1, keepdim=True)\n")
+    assert run("check", "a.py")[0] == 0
+    assert codes_of(run("check", "a.py", "--select", "PN131")[1]) == {"PN131"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["a.py", "--against", "nothing.py"], "No such file or directory: 'nothing.py'"),
+        (["a.py", "--against", "no_python"], "--against: no_python: line 1, column 1: Python 3"),
         (["nothing.py"], "nothing.py: expected a file or a folder, found nothing"),
         (["a.py", "--select", "PN9"], "select: no code is PN9, or begins so"),
         (["a.py", "--ignore", "E501"], "ignore: no code is E501, or begins so"),
@@ -346,6 +366,7 @@ def test_bad_usage_is_refused_in_one_line_before_any_work(
     folder: Path, run: Run, arguments: list[str], message: str
 ) -> None:
     (folder / "a.py").write_bytes(WRONG)
+    (folder / "no_python").write_text("=")
     for name, text in {"bad": "slect = []", "worse": "select = ['PN9']"}.items():
         (folder / name).mkdir()
         (folder / name / "pyproject.toml").write_text(f"[tool.portnorm.check]\n{text}\n")

@@ -142,6 +142,27 @@ def test_normalize_has_gradient_one_over_eps_at_zero(dtype, p):
     assert (got == 4).all()
 
 
+@pytest.mark.parametrize("size", [3, 20000], ids=["small", "large"])
+@pytest.mark.parametrize("compiled", [False, True], ids=["pynative", "graph"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_without_a_floor_normalize_has_torchs_gradient_at_zero(torch, dtype, compiled, size, axis):
+    x, g = np.zeros((2, size)), np.array([[1.0] + [0.0] * (size - 1)] * 2)
+    x[1] = 2
+    if axis == 0:
+        x, g = np.ascontiguousarray(x.T), np.ascontiguousarray(g.T)
+    cotangent = tensor(g, dtype)
+
+    def summed(t):
+        return (adapted.normalize(t, 2.0, axis, 0.0) * cotangent).sum()
+
+    function = mindspore.jit(summed) if compiled else summed
+    got = mindspore.grad(function)(tensor(x, dtype)).asnumpy()
+    expected = torch_gradient(torch, x, g, dtype, 2.0, axis, 0.0)
+    assert np.isnan(expected[x == 0]).all()
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(expected))
+
+
 @pytest.mark.parametrize("dtype", L2_DTYPES)
 def test_l2_normalize_has_gradient_one_over_root_epsilon_at_zero(dtype):
     x, g = tensor(np.zeros((2, 3)), dtype), tensor(np.ones((2, 3)), dtype)

@@ -106,6 +106,24 @@ def test_write_keeps_line_endings_and_encoding(
     assert file.read_bytes() == PORTED
 
 
+def test_normalization_by_hand_is_rewritten_if_an_option_or_a_setting_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand, call = tmp_path / "a.py", tmp_path / "b.py"
+    by_hand.write_text("import torch\ny = x / x.norm(dim=1, keepdim=True)\n")
+    call.write_text("import torch.nn.functional as F\ny = F.normalize(x)\n")
+    new = "+y = portnorm.mindspore.normalize(x, dim=1, eps=0.0)"
+    for arguments in ([], ["--hand-written"]):
+        assert port(*arguments, by_hand, call) == 0
+        assert (new in capsys.readouterr().out) == bool(arguments)
+    (tmp_path / "pyproject.toml").write_text("[tool.portnorm.port]\nhand-written = true\n")
+    assert port(by_hand) == 0
+    assert new in capsys.readouterr().out
+    assert port("--style", "inline", by_hand) == 0
+    assert port("--style", "inline", "--hand-written", by_hand) == 1
+    assert "PN210" in capsys.readouterr().err
+
+
 def test_check_prints_no_diff_and_returns_0_when_all_is_done(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

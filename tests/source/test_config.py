@@ -10,7 +10,7 @@ import pytest
 
 from portnorm.source.config import ConfigurationError, settings
 
-EXPECTED = {"select": list, "style": str}
+EXPECTED = {"select": list, "style": str, "all": bool}
 
 
 def found(*paths: object, command: str = "check") -> tuple[dict[str, object], Path]:
@@ -53,13 +53,14 @@ def test_standard_input_has_the_settings_of_the_folder(
     [
         (
             "[tool.portnorm.check]\nselct = []",
-            "select, style in tool.portnorm.check, found selct",
+            "select, style, all in tool.portnorm.check, found selct",
         ),
         ("[tool.portnorm.chek]", "expected one of check, port in tool.portnorm, found chek"),
         ("[tool.portnorm]\nselect = []", "expected one of check, port in tool.portnorm"),
         ("[tool.portnorm.check]\nselect = 'PN1'", "select: expected a list of strings"),
         ("[tool.portnorm.check]\nselect = [1]", "select: expected a list of strings"),
         ("[tool.portnorm.check]\nstyle = ['a']", "style: expected a string"),
+        ("[tool.portnorm.check]\nall = 1", "all: expected true or false"),
         ("[tool]\nportnorm = 1", "expected tool.portnorm to be a table"),
         ("[tool.portnorm]\ncheck = 1", "expected tool.portnorm.check to be a table"),
         ("[tool.portnorm", "expected TOML"),

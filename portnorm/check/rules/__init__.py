@@ -9,8 +9,10 @@ from portnorm.check.rules import (
     float16,
     given_tensor,
     gradient,
+    hand_written,
     no_counterpart,
     torchvision,
+    two_forms,
     wrong_keywords,
 )
 
@@ -27,5 +29,7 @@ RULES: tuple[Rule, ...] = (
     wrong_keywords.RULE,
     no_counterpart.RULE,
     torchvision.RULE,
+    hand_written.RULE,
+    two_forms.RULE,
 )
 """In the order of their codes."""

@@ -11,12 +11,14 @@ from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 def _find(view: View) -> Iterator[Problem]:
     for site in view.working_constructors:
-        if view.values.number(site.given("epsilon")) == NORMALIZE.eps:
+        given = site.given("epsilon")
+        if view.values.usual_number(given) == NORMALIZE.eps:
             floor = L2NORMALIZE.floor(NORMALIZE.eps)
+            unless = "" if view.values.number(given) else ", unless another one is given,"
             yield Problem(
                 site.call,
                 f"epsilon={NORMALIZE.eps:g} is torch's eps, which bounds the norm; epsilon bounds "
-                f"the sum of squares, so this is a floor of {floor:g} on the norm",
+                f"the sum of squares, so this is{unless} a floor of {floor:g} on the norm",
             )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from portnorm.check.rule import Problem, Rule
-from portnorm.check.values import UNKNOWN
 from portnorm.check.view import Site, View
+from portnorm.source.values import UNKNOWN
 
 
 def _find(view: View) -> Iterator[Problem]:
