@@ -63,7 +63,7 @@ def add_parser(commands: Commands) -> None:
         "--hand-written",
         action="store_true",
         help="rewrite x / norm(x) and the like, too, where a call has the same numbers, and report "
-        "the others; so does hand_written = true in [tool.portnorm.port] of pyproject.toml, "
+        "the others; so does hand-written = true in [tool.portnorm.port] of pyproject.toml, "
         "except for --style inline",
     )
     what = parser.add_mutually_exclusive_group()
