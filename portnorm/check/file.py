@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from portnorm.check.rule import Problem
@@ -11,8 +12,17 @@ from portnorm.check.view import Normalization, View
 from portnorm.source.codes import CODES
 from portnorm.source.edits import Fix, Place, apply, combine
 from portnorm.source.files import SourceFile
-from portnorm.source.findings import Finding, Ignores, chosen, not_python, skipped
+from portnorm.source.findings import (
+    Finding,
+    Ignores,
+    PerFile,
+    chosen,
+    ignored_in,
+    not_python,
+    skipped,
+)
 from portnorm.source.names import Module, NotPythonError, Unresolved
+from portnorm.source.project import Project
 
 DEFAULT = ("PN0", "PN10", "PN11", "PN12")
 """Codes that are looked for unless others are named: PN13 says what is there, right or wrong."""
@@ -63,6 +73,8 @@ def check(
     source: SourceFile,
     codes: frozenset[str],
     fix: bool = False,
+    project: Project | None = None,
+    per_file: Sequence[PerFile] = (),
     original: Sequence[Normalization] = (),
 ) -> Checked:
     """Find what is wrong in a file, and mend what is safe to mend if asked to.
@@ -74,6 +86,8 @@ def check(
         source: the file; it is not written.
         codes: those to look for.
         fix: whether to mend.
+        project: the files that it belongs to, where it imports the functions from them.
+        per_file: what is not reported in some files.
         original: of the file that this one was ported from.
 
     Raises:
@@ -85,13 +99,22 @@ def check(
     >>> checked.content, checked.fixed
     (b'import mindspore as ms; ms.ops.L2Normalize(axis=1)', 1)
     """
+    ignored = ignored_in(source.path, per_file)
+    codes = frozenset(code for code in codes if not chosen(code, ignored))
+    look = functools.partial(
+        _look,
+        codes=codes,
+        path=source.path,
+        project=project or Project(),
+        original=original,
+    )
     try:
-        looked = _look(source.text, codes, original)
+        looked = look(source.text)
     except NotPythonError as error:
         return Checked(tuple(_with(codes, [not_python(source, error)])))
     if not fix or not looked.fixes:
         return _report(source, looked, codes)
-    text, fixed, looked = _mend(source.text, looked, codes, original)
+    text, fixed, looked = _mend(source.text, looked, look)
     content = source.encode(text)
     mended = SourceFile.parse(source.path, content)
     if mended.text != text:
@@ -112,9 +135,15 @@ class _Looked:
         return [one.fix for _, one, _ in self.problems if one.fix is not None]
 
 
-def _look(text: str, codes: frozenset[str], original: Sequence[Normalization]) -> _Looked:
+def _look(
+    text: str,
+    codes: frozenset[str],
+    path: str,
+    project: Project,
+    original: Sequence[Normalization],
+) -> _Looked:
     """Run the rules; what a comment silences is not found."""
-    module = Module(text)
+    module = Module(text, project.elsewhere(path), project.words)
     view, ignores = View(module, original), Ignores(text)
     problems = [
         (rule.code, one, module.syntax.span(one.node))
@@ -132,9 +161,7 @@ def _look(text: str, codes: frozenset[str], original: Sequence[Normalization]) -
     return _Looked(tuple(kept), tuple(unresolved), len(view.constructors) + len(view.normalizes))
 
 
-def _mend(
-    text: str, looked: _Looked, codes: frozenset[str], original: Sequence[Normalization]
-) -> tuple[str, int, _Looked]:
+def _mend(text: str, looked: _Looked, look: Callable[[str], _Looked]) -> tuple[str, int, _Looked]:
     """Make fixes until none is left, and return the text, how many there were, and what is left."""
     fixed = 0
     for _ in range(_ROUNDS):
@@ -142,7 +169,7 @@ def _mend(
         if not fixes:
             return text, fixed, looked
         text = apply(text, [edit for fix in fixes for edit in fix.edits])
-        looked, fixed = _look(text, codes, original), fixed + len(fixes)
+        looked, fixed = look(text), fixed + len(fixes)
     raise RuntimeError("the fixes do not come to an end")
 
 
@@ -153,15 +180,13 @@ def _report(source: SourceFile, looked: _Looked, codes: frozenset[str]) -> Check
 
 
 def _findings(source: SourceFile, looked: _Looked, codes: frozenset[str]) -> Iterator[Finding]:
-    for code, problem, ((line, column), (end_line, _)) in looked.problems:
-        cell, first = source.place(line)
-        last = end_line - line + first
-        fix = problem.fix and _moved(problem.fix, first - line)
-        yield Finding(source.path, first, column, code, problem.message, fix, last, cell)
+    for code, problem, span in looked.problems:
+        found = Finding.at(source, span, code, problem.message)
+        fix = problem.fix and _moved(problem.fix, found.line - span[0][0])
+        yield replace(found, fix=fix)
     for one in looked.unresolved:
         if one.code in codes:
-            cell, first = source.place(one.line)
-            yield Finding(source.path, first, one.column, one.code, one.message, cell=cell)
+            yield Finding.at(source, one.span, one.code, one.message)
 
 
 def _moved(fix: Fix, lines: int) -> Fix:

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_streams()
     try:
         with interrupts.kept(), _flushed_output():
-            arguments = parser().parse_args(argv)
+            arguments = parser().parse_all(argv)
             return int(arguments.run(arguments))
     except (BadInputError, PortnormError, OSError, MemoryError) as error:
         if isinstance(error, BrokenPipeError):
@@ -51,6 +51,8 @@ def parser() -> Parser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_parser(commands)
+    for one in commands.choices.values():
+        one.set_defaults(parser=one)
     return top
 
 

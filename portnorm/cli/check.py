@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from portnorm.check import Checked
     from portnorm.check.view import Normalization
     from portnorm.cli.common import Commands
-    from portnorm.source.config import Settings
+    from portnorm.source.config import Expected, Settings
     from portnorm.source.files import Content
     from portnorm.source.findings import Finding
     from portnorm.source.processes import Outcome
 
-_SETTINGS = {"select": list, "ignore": list, "exclude": list}
+_SETTINGS: dict[str, Expected] = {"select": list, **sources.SETTINGS}
 
 
 def add_parser(commands: Commands) -> None:
@@ -36,8 +36,8 @@ def add_parser(commands: Commands) -> None:
         "wrong of a port, in Python files and notebooks. No code is run.",
         epilog="`portnorm explain CODE` shows what a code is about. `# portnorm: ignore[CODE]` on "
         "a line silences it there; pyproject.toml may have a table [tool.portnorm.check] with "
-        "select, ignore and exclude. Exit codes: 0 nothing found, 1 something remains, 2 bad "
-        "usage, or an error in portnorm.",
+        "select, ignore, exclude and per-file-ignores. Exit codes: 0 nothing found, 1 something "
+        "remains, 2 bad usage, or an error in portnorm.",
     )
     sources.add_options(parser)
     parser.add_argument("--fix", action="store_true", help="mend what is safe to mend")
@@ -80,20 +80,27 @@ def _check(arguments: argparse.Namespace) -> int:
         from portnorm import check
         from portnorm.source import by_hand, config
         from portnorm.source.findings import chosen
-        from portnorm.source.names import might_contain
         from portnorm.source.processes import run
-        from portnorm.source.report import report
+        from portnorm.source.project import Project
         from portnorm.terminal import progress_bar
 
         settings = config.settings(arguments.paths, "check", _SETTINGS)
         codes = _selected(arguments, settings)
         inputs = sources.inputs(arguments, settings.values.get("exclude", ()), settings.folder)
-        original = _original(arguments.against)
-        process = functools.partial(check.check, codes=codes, fix=arguments.fix, original=original)
+        project = Project.of(inputs)
+        process = functools.partial(
+            check.check,
+            codes=codes,
+            fix=arguments.fix,
+            project=project,
+            per_file=sources.per_file(settings),
+            original=_original(arguments.against),
+        )
         by_hand_counts = any(chosen(code, ["PN13"]) for code in codes)
 
         def might_matter(content: bytes) -> bool:
-            return might_contain(content) or (by_hand_counts and by_hand.might_contain(content))
+            by_hand_may = by_hand_counts and by_hand.might_contain(content)
+            return by_hand_may or project.might_contain(content)
 
         tally = _Tally()
         with progress_bar("files") as progress:  # gone before anything is printed
@@ -101,8 +108,8 @@ def _check(arguments: argparse.Namespace) -> int:
             for outcome in outcomes:
                 _add(tally, outcome, codes)
                 _write(tally, outcome, inputs[tally.files - 1], arguments.fix)
-    shown = report(arguments.format, tally.findings, _summary(tally), _counts(tally))
-    print(shown, file=_stream(arguments))
+    stream = _stream(arguments)
+    sources.show(arguments.format, tally.findings, _summary(tally), _counts(tally), stream)
     outcomes.finish()
     if tally.failures:
         return BAD_INPUT
@@ -112,19 +119,12 @@ def _check(arguments: argparse.Namespace) -> int:
 def _selected(arguments: argparse.Namespace, settings: Settings) -> frozenset[str]:
     """Return the codes to look for: options count before the settings."""
     from portnorm.check import DEFAULT, selected
-    from portnorm.source.codes import CODES
-    from portnorm.source.findings import chosen
 
     named = []
     for name, default in (("select", DEFAULT), ("ignore", ())):
         given = getattr(arguments, name)
         codes = settings.values.get(name, default) if given is None else itertools.chain(*given)
-        named.append(tuple(codes))
-        for code in named[-1]:
-            if not any(chosen(known, [code]) for known in CODES):
-                raise BadInputError(
-                    f"{name}: no code is {code}, or begins so; `portnorm explain` lists them"
-                )
+        named.append(sources.known_codes(name, codes))
     if arguments.against is not None:
         named[0] += ("PN132",)
     return selected(*named)

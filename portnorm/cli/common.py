@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import math
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from portnorm import notice
-from portnorm.text import one_line
+from portnorm.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction["Parser"]
@@ -24,12 +25,27 @@ _TOOLS = ("jinja2", "matplotlib", "numpy", "pathspec", "rich")
 """What the extra `tools` installs, by the names of its modules."""
 
 
+_CHOICE = re.compile(r"invalid choice: '(.*?)' \(choose from (.*)\)")
+
+
 class Parser(argparse.ArgumentParser):
     """Refuses in one line."""
 
     def error(self, message: str) -> NoReturn:
         """Say it in one line; `--help` has the usage."""
+        choice = _CHOICE.search(message)
+        if choice is not None:
+            message += did_you_mean(choice[1], re.findall(r"[\w.-]+", choice[2]))
         self.exit(BAD_INPUT, f"{self.prog}: {one_line(message)}\n")
+
+    def parse_all(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Parse arguments; one that no command knows is refused in the name of its command."""
+        arguments, unknown = self.parse_known_args(argv)
+        if unknown:
+            parser = getattr(arguments, "parser", self)
+            close = did_you_mean(unknown[0].partition("=")[0], parser._option_string_actions)
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}{close}")
+        return arguments
 
 
 class BadInputError(Exception):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import functools
-import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from portnorm.cli import sources
 from portnorm.cli.common import BAD_INPUT, DIFFER, DONE, BadInputError, needs_tools, say
@@ -18,11 +16,22 @@ from portnorm.text import counted
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
     from portnorm.port import PortedFile
+    from portnorm.source.config import Expected
     from portnorm.source.files import Content
     from portnorm.source.findings import Finding
     from portnorm.source.processes import Outcome
 
     _Change = tuple[Outcome[PortedFile], PortedFile]
+
+
+_TARGETS = ("mindspore", "torch")
+_STYLES = ("adapter", "inline", "mint")
+_SETTINGS: dict[str, Expected] = {
+    "to": _TARGETS,
+    "style": _STYLES,
+    "hand-written": bool,
+    **sources.SETTINGS,
+}
 
 
 def add_parser(commands: Commands) -> None:
@@ -33,18 +42,19 @@ def add_parser(commands: Commands) -> None:
         description="Rewrite calls of torch.nn.functional.normalize for MindSpore, or of "
         "mindspore.ops.L2Normalize for torch, and print what changes as a unified diff. What is "
         "not known to be right is left alone and reported.",
-        epilog="A comment `# portnorm: ignore[CODE]` on the line of a call leaves it alone. Exit "
-        "codes: 0 nothing to do, 1 there are changes or calls left to people, 2 bad usage or an "
-        "error.",
+        epilog="A comment `# portnorm: ignore[CODE]` on the line of a call leaves it alone; "
+        "pyproject.toml may have a table [tool.portnorm.port] with to, style, ignore, exclude and "
+        "per-file-ignores. Exit "
+        "codes: 0 nothing is left to people, 1 something is, or, with --check, would change, 2 "
+        "bad usage or an error.",
     )
     sources.add_options(parser)
-    parser.add_argument("--to", choices=("mindspore", "torch"), required=True, help="move to it")
+    parser.add_argument("--to", choices=_TARGETS, help="move to it")
     parser.add_argument(
         "--style",
-        choices=("adapter", "inline"),
-        default="adapter",
-        help="call portnorm, or operators of the framework where they are right "
-        "(default %(default)s)",
+        choices=_STYLES,
+        help="call portnorm, or operators of the framework where they are right, or MindSpore's "
+        f"mint (default {_STYLES[0]})",
     )
     parser.add_argument(
         "--unsafe", action="store_true", help="make edits, too, that rest on a guess"
@@ -53,7 +63,7 @@ def add_parser(commands: Commands) -> None:
         "--hand-written",
         action="store_true",
         help="rewrite x / norm(x) and the like, too, where a call has the same numbers, and report "
-        "the others; so does hand_written = true in [tool.portnorm.port] of pyproject.toml, "
+        "the others; so does hand-written = true in [tool.portnorm.port] of pyproject.toml, "
         "except for --style inline",
     )
     what = parser.add_mutually_exclusive_group()
@@ -77,46 +87,58 @@ def _port(arguments: argparse.Namespace) -> int:
     failed: list[str] = []
     if arguments.write:
         changed = _written(changed, failed)
-    elif not arguments.check and arguments.format == "text":
-        for outcome, result in changed:
-            sys.stdout.writelines(_diff(outcome.path, result))
+    elif not arguments.check and arguments.format in ("text", "concise"):
+        for _, result in changed:
+            _print_diff(result.diff)
         sys.stdout.flush()
         told = sys.stderr  # what is on stdout can be applied
-    shown = _report(arguments, findings, [result for _, result in ported], changed, len(failed))
-    print(shown, file=told, flush=True)
+    summary, more = _told(arguments, findings, ported, changed, len(failed))
+    sources.show(arguments.format, findings, summary, more, told)
     for message in failed:  # last, so that they are seen
         say(message)
     found.finish()
     if failed or any(outcome.failure for outcome in outcomes):
         return BAD_INPUT
-    return DIFFER if changed or findings else DONE
+    return DIFFER if findings or (arguments.check and changed) else DONE
 
 
 def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
     from portnorm.port import port_file
     from portnorm.source import by_hand
     from portnorm.source.config import settings
-    from portnorm.source.names import might_contain
     from portnorm.source.processes import run
+    from portnorm.source.project import Project
     from portnorm.terminal import progress_bar
 
-    found = settings(arguments.paths, "port", {"exclude": list, "hand_written": bool})
+    found = settings(arguments.paths, "port", _SETTINGS)
+    to = arguments.to or found.values.get("to")
+    style = arguments.style or found.values.get("style", _STYLES[0])
+    if to is None:
+        raise BadInputError(
+            f"expected --to {' or '.join(_TARGETS)}, or `to` in [tool.portnorm.port]"
+        )
     inputs = sources.inputs(arguments, found.values.get("exclude", ()), found.folder)
     _check_stdin(arguments, inputs)
-    configured = arguments.style == "adapter" and found.values.get("hand_written", False)
-    process = functools.partial(
-        port_file,
-        to=arguments.to,
-        style=arguments.style,
-        unsafe=arguments.unsafe,
-        hand_written=arguments.hand_written or configured,
-    )
-
-    def might_matter(content: bytes) -> bool:
-        by_hand_counts = process.keywords["hand_written"] and by_hand.might_contain(content)
-        return by_hand_counts or might_contain(content)
-
+    if style == "mint" and to == "torch":
+        raise BadInputError("expected --style adapter or inline with --to torch, found mint")
+    configured = style == "adapter" and found.values.get("hand-written", False)
+    hand_written = arguments.hand_written or configured
     with progress_bar("files") as progress:
+        project = Project.of(inputs).with_importers(inputs)
+        process = functools.partial(
+            port_file,
+            to=to,
+            style=style,
+            unsafe=arguments.unsafe,
+            project=project,
+            per_file=sources.per_file(found, found.values.get("ignore", ())),
+            hand_written=hand_written,
+        )
+
+        def might_matter(content: bytes) -> bool:
+            by_hand_may = hand_written and by_hand.might_contain(content)
+            return by_hand_may or project.might_contain(content)
+
         yield from run(inputs, process, might_matter, arguments.jobs, progress)
 
 
@@ -157,47 +179,43 @@ def _written(changed: list[_Change], failed: list[str]) -> list[_Change]:
     return written
 
 
-def _diff(path: str, result: PortedFile) -> Iterator[str]:
-    old, new = (text.splitlines(keepends=True) for text in (result.old, result.new))
-    for line in difflib.unified_diff(old, new, _quoted(f"a/{path}"), _quoted(f"b/{path}")):
-        yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
+def _print_diff(diff: bytes) -> None:
+    """Print bytes, which `git apply` needs in the encoding of the file; people see characters."""
+    if sys.stdout.isatty():
+        print(diff.decode(errors="replace"), end="")
+    else:
+        sys.stdout.buffer.write(diff)
 
 
-def _quoted(name: str) -> str:
-    """Return a name as `git` and `patch` read it: in quotes where it would end or steer a line."""
-    if name.isprintable() and '"' not in name and "\\" not in name:
-        return name
-    shown = (
-        chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:03o}" for b in os.fsencode(name)
-    )
-    return f'"{"".join(shown)}"'
-
-
-def _report(
+def _told(
     arguments: argparse.Namespace,
     findings: list[Finding],
-    results: list[PortedFile],
+    ported: list[_Change],
     changed: list[_Change],
     failures: int,
-) -> str:
-    from portnorm.source.report import report
-
+) -> tuple[str, dict[str, Any]]:
+    """Return the last line for people, and what JSON says besides the findings."""
     rewritten = sum(result.rewritten for _, result in changed)
-    files = len(changed)
     counts = {
         "rewritten": rewritten,
-        "files": files,
+        "files": len(changed),
         "left": len(findings),
-        "ignored": sum(result.ignored for result in results),
-        "untouched": sum(result.untouched for result in results),
+        "ignored": sum(result.ignored for _, result in ported),
+        "untouched": sum(result.untouched for _, result in ported),
         "failures": failures,
     }
     done = "rewritten" if arguments.write else "to rewrite"
     summary = (
-        f"{counted(rewritten, 'place')} {done} in {counted(files, 'file')}, "
+        f"{counted(rewritten, 'place')} {done} in {counted(len(changed), 'file')}, "
         f"{len(findings)} left to people, {counts['ignored']} ignored, "
         f"{counted(counts['untouched'], 'other call')} untouched"
     )
     if failures:
         summary += f"; {counted(failures, 'file')} could not be written"
-    return report(arguments.format, findings, summary, {"counts": counts})
+    files = [_file(outcome.path, result) for outcome, result in ported if result.places]
+    return summary, {"counts": counts, "files": files}
+
+
+def _file(path: str, result: PortedFile) -> dict[str, Any]:
+    places = [{**place._asdict(), "cell": place.cell or None} for place in result.places]
+    return {"path": path, "places": places, "diff": result.diff.decode(errors="replace")}

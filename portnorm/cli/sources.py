@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO
 
 from portnorm.cli.common import BadInputError, say
+from portnorm.terminal import console
 from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Parser
+    from portnorm.source.config import Expected, Settings
     from portnorm.source.files import Content
+    from portnorm.source.findings import Finding, PerFile
 
 STDIN = "-"
-FORMATS = ("text", "json", "sarif", "github")
+SETTINGS: dict[str, Expected] = {"ignore": list, "exclude": list, "per-file-ignores": dict}
+"""What both commands take from pyproject.toml."""
+
+FORMATS = ("text", "concise", "json", "sarif", "github")
 
 
 def add_options(parser: Parser) -> None:
@@ -30,7 +36,7 @@ def add_options(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="GLOB",
-        help="leave out of folders what it matches, in the form of .gitignore; may be repeated",
+        help="leave out what it matches, in the form of .gitignore; may be repeated",
     )
     parser.add_argument(
         "--stdin-filename", metavar="FILE", help="the name to report for standard input"
@@ -79,6 +85,55 @@ def inputs(
     here = Exclude(arguments.exclude, Path.cwd())
     configured = Exclude(exclude, folder or Path.cwd())
     return [*discover(arguments.paths, [here, configured])]
+
+
+def known_codes(where: str, codes: Iterable[str]) -> tuple[str, ...]:
+    """Return codes, or how some begin.
+
+    Raises:
+        BadInputError: there are none of one.
+    """
+    from portnorm.source.codes import CODES
+    from portnorm.source.findings import chosen
+
+    listed = tuple(codes)
+    for code in listed:
+        if not any(chosen(known, [code]) for known in CODES):
+            raise BadInputError(
+                f"{where}: no code is {code}, or begins so; `portnorm explain` lists them"
+            )
+    return listed
+
+
+def per_file(settings: Settings, everywhere: Sequence[str] = ()) -> tuple[PerFile, ...]:
+    """Return which codes the settings ignore in some files, and more that count in all."""
+    from portnorm.source.discovery import Exclude
+    from portnorm.source.findings import PerFile
+
+    named = {"per-file-ignores": settings.values.get("per-file-ignores", {})}
+    named["ignore"] = {"*": everywhere} if everywhere else {}
+    return tuple(
+        PerFile(Exclude([pattern], settings.folder), known_codes(name, codes))
+        for name, table in named.items()
+        for pattern, codes in table.items()
+    )
+
+
+def show(
+    form: str,
+    findings: Sequence[Finding],
+    summary: str,
+    more: Mapping[str, Any],
+    stream: TextIO,
+) -> None:
+    """Print what was found, in colour where a person reads it on a terminal."""
+    from portnorm.source.excerpts import excerpts
+    from portnorm.source.report import report
+
+    if form == "text" and stream.isatty():
+        console(stderr=stream is sys.stderr).print(excerpts(findings, summary), soft_wrap=True)
+    else:
+        print(report(form, findings, summary, more), file=stream, flush=True)
 
 
 def _standard_input(arguments: argparse.Namespace) -> Content:

@@ -30,7 +30,7 @@ def _outcome(module: Module, found: ByHand, to: Target, style: Style) -> Rewrite
         why = found.caveat or "neither function adds epsilon"
         return Refused("PN210", f"{what}has no call with the same numbers: {why}")
     function, given = called
-    if style == "inline" and (to == "mindspore" or function != "normalize"):
+    if style != "adapter" and (to == "mindspore" or function != "normalize"):
         return Refused("PN210", f"{what}has no inline form")
     if "#" in module.syntax.source(found.node):
         return Refused("PN210", f"{what}holds a comment, which a call would not keep")

@@ -5,14 +5,23 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from portnorm.port.module import Ported, port_source
+from portnorm.port.diff import unified_diff
+from portnorm.port.module import Noted, Ported, count, port_source
 from portnorm.port.rewrite import Style, Target
 from portnorm.source.files import SourceFile, UnreadableError
-from portnorm.source.findings import Finding, not_python, skipped
+from portnorm.source.findings import (
+    Finding,
+    PerFile,
+    chosen,
+    ignored_in,
+    not_python,
+    skipped,
+)
 from portnorm.source.names import NotPythonError, parse
+from portnorm.source.project import Project
 
 
 @dataclass(frozen=True)
@@ -22,52 +31,74 @@ class PortedFile:
     Attributes:
         old: its text.
         new: its text after the port; the old one if nothing is to be done.
-        rewritten: the number of places that were rewritten.
+        places: what was rewritten, and what is another function, for each where it stood.
         ignored: the number of places that comments silenced.
-        untouched: the number of other calls of the same names.
         findings: what is left to people.
+        diff: the change of the file as a unified diff, empty where there is none.
     """
 
     old: str
     new: str
-    rewritten: int
-    ignored: int
-    untouched: int
-    findings: tuple[Finding, ...]
+    places: tuple[Noted, ...] = ()
+    ignored: int = 0
+    findings: tuple[Finding, ...] = ()
+    diff: bytes = b""
+
+    @property
+    def rewritten(self) -> int:
+        """How many places were rewritten."""
+        return count(self.places, "rewritten")
+
+    @property
+    def untouched(self) -> int:
+        """How many other calls of the same names there are."""
+        return count(self.places, "untouched")
 
 
 def port_file(
-    source: SourceFile, *, to: Target, style: Style, unsafe: bool, hand_written: bool = False
+    source: SourceFile,
+    *,
+    to: Target,
+    style: Style,
+    unsafe: bool,
+    project: Project | None = None,
+    per_file: Sequence[PerFile] = (),
+    hand_written: bool = False,
 ) -> PortedFile:
     """Port a file; if it is not Python or a check of the result fails, leave it and say so."""
     port = functools.partial(
-        port_source, to=to, style=style, unsafe=unsafe, hand_written=hand_written
+        port_source,
+        to=to,
+        style=style,
+        unsafe=unsafe,
+        path=source.path,
+        project=project or Project(),
+        hand_written=hand_written,
     )
     try:
         ported = port(source.text)
     except NotPythonError as error:
-        return PortedFile(source.text, source.text, 0, 0, 0, (not_python(source, error),))
+        return PortedFile(source.text, source.text, findings=(not_python(source, error),))
     findings = [
-        _finding(source, reported.line, reported.column, reported.code, reported.message)
-        for reported in ported.reported
+        Finding.at(source, ((one.line, one.column), one.end), one.code, one.message)
+        for one in ported.reported
     ]
     wrong = _what_is_wrong(source, ported, port)
     if wrong:
         failed = Finding(source.path, 1, 1, "PN209", f"the file is left as it is: {wrong}")
-        findings, ported = [failed, *findings], replace(ported, text=source.text, rewritten=0)
-    return PortedFile(
-        source.text,
-        ported.text,
-        ported.rewritten,
-        ported.ignored,
-        ported.untouched,
-        (*findings, *skipped(source)),
-    )
+        findings, ported = [failed, *findings], replace(ported, text=source.text, places=())
+    places = [_in_its_cell(source, place) for place in ported.places]
+    findings += skipped(source)
+    ignored = ignored_in(source.path, per_file)
+    found = tuple(one for one in findings if not chosen(one.code, ignored))
+    diff = unified_diff(source.path, source.raw, source.encode(ported.text))
+    silenced = ported.ignored + len(findings) - len(found)
+    return PortedFile(source.text, ported.text, tuple(places), silenced, found, diff)
 
 
-def _finding(source: SourceFile, line: int, column: int, code: str, message: str) -> Finding:
-    place = source.place(line)
-    return Finding(source.path, place.line, column, code, message, cell=place.cell)
+def _in_its_cell(source: SourceFile, place: Noted) -> Noted:
+    cell, line = source.place(place.line)
+    return place._replace(cell=cell, line=line)
 
 
 def _what_is_wrong(source: SourceFile, ported: Ported, port: Callable[[str], Ported]) -> str:

@@ -5,14 +5,20 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from portnorm.port.rewrite import Rewrite
 from portnorm.source.edits import Edit, Place
-from portnorm.source.names import Module, Syntax, dotted, last_name
+from portnorm.source.names import Module, Syntax, last_name
 
 Import = ast.Import | ast.ImportFrom
+
+Kept = Callable[[str], bool]
+"""Says whether other files may import a name from this one."""
+
+_KEEP = re.compile(r"#.*\b(?:noqa|F401|unused-import|isort:\s*skip|keep)\b", re.IGNORECASE)
+"""Comments by which people say that an import stays though nothing here uses it."""
 
 _TAKES_TYPES = frozenset({"cast", "TypeVar", "NewType"})
 """Functions of `typing` that take types as strings."""
@@ -49,18 +55,29 @@ def imports_to_add(
             yield Edit(place, place, text)
 
 
-def imports_to_remove(module: Module, rewrites: Sequence[Rewrite]) -> Iterator[Edit]:
-    """Yield the edits that remove imports which only rewritten names used."""
-    gone = {_first(node) for rewrite in rewrites for node in rewrite.gone}
+def imports_to_remove(
+    module: Module, rewrites: Sequence[Rewrite], kept: Kept | None = None
+) -> Iterator[Edit]:
+    """Yield the edits that remove imports which only rewritten names used.
+
+    An import stays that other files, or people's comments, may want.
+    """
+    nodes = [node for rewrite in rewrites for node in rewrite.gone]
+    gone = {part for node in nodes for part in ast.walk(node) if isinstance(part, ast.Name)}
     counts = _count_of_names(module.syntax)
-    unused: dict[Import, set[ast.AST]] = {}
+    unused: dict[Import, set[ast.alias]] = {}
     for binding in module.scopes.imports:
         reads = module.scopes.reads_of_import(binding)
         if binding.statement is None or not reads or not gone.issuperset(reads):
             continue
+        alias, name = binding.node, binding.variable.name
+        if not isinstance(alias, ast.alias) or alias.asname == alias.name:
+            continue  # `import x as x` hands x on, by the rules for types
+        if binding.variable.scope.kind != "function" and kept is not None and kept(name):
+            continue
         # The same name elsewhere may mean the import, too: in a string, or in a way not followed.
-        if counts[binding.variable.name] == len(reads):
-            unused.setdefault(binding.statement, set()).add(binding.node)
+        if counts[name] == len(reads):
+            unused.setdefault(binding.statement, set()).add(alias)
     for statement, aliases in unused.items():
         yield from _without(module.syntax, statement, aliases)
 
@@ -82,11 +99,16 @@ def _count_of_names(syntax: Syntax) -> Counter[str]:
 # --- removal --------------------------------------------------------------------------------------
 
 
-def _without(syntax: Syntax, statement: Import, unused: set[ast.AST]) -> Iterator[Edit]:
+def _without(syntax: Syntax, statement: Import, unused: set[ast.alias]) -> Iterator[Edit]:
     """Yield the edits that take names out of an import, or all of it."""
     block = syntax.block(statement)
-    if not _may_go(syntax, statement, block) or _is_exported(syntax, unused):
+    if not _may_go(syntax, statement, block):
         return
+    lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
+    if any(_KEEP.search(syntax.line(line)) for line in lines):
+        return
+    exported = _exported(syntax)
+    unused = {one for one in unused if (one.asname or one.name) not in exported}
     aliases = statement.names
     if len(unused) == len(aliases):
         yield _whole_line(syntax, statement)
@@ -134,16 +156,13 @@ def _whole_line(syntax: Syntax, statement: Import) -> Edit:
     return Edit((start[0], 1), end, "")
 
 
-def _is_exported(syntax: Syntax, aliases: set[ast.AST]) -> bool:
-    """Return whether `__all__` has one of the names, which are used elsewhere then."""
-    names = {alias.asname or alias.name for alias in aliases if isinstance(alias, ast.alias)}
-    return any(
-        isinstance(part, ast.Constant) and part.value in names
-        for statement in syntax.tree.body
-        if isinstance(statement, ast.Assign)
-        and any(dotted(target) == "__all__" for target in statement.targets)
-        for part in ast.walk(statement.value)
-    )
+def _exported(syntax: Syntax) -> set[object]:
+    """Return what `__all__` has, in whatever way it is put there: it is used elsewhere."""
+    statements = [
+        syntax.statement(name) for name in syntax.all_of(ast.Name) if name.id == "__all__"
+    ]
+    parts = [part for one in statements if one is not None for part in ast.walk(one)]
+    return {part.value for part in parts if isinstance(part, ast.Constant)}
 
 
 # --- places ---------------------------------------------------------------------------------------
@@ -213,10 +232,3 @@ def _after_imports(syntax: Syntax, lines: list[list[ast.stmt]]) -> Place:
     if last is None:
         return _place(syntax, lines)
     return syntax.span(last[-1])[1][0] + 1, 1
-
-
-def _first(node: ast.expr) -> ast.expr:
-    """Return the name that an expression begins with."""
-    while isinstance(node, (ast.Attribute, ast.Call)):
-        node = node.value if isinstance(node, ast.Attribute) else node.func
-    return node

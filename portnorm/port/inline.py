@@ -1,7 +1,8 @@
 """The call goes to operators of the framework itself, in a form that is known to be right.
 
 On torch, `F.normalize` with eps = sqrt(epsilon) is. On MindSpore, a small function is put into the
-module that keeps NaN and the gradient: `ops.L2Normalize` and `ops.maximum` would not.
+module that keeps NaN and the gradient: `ops.L2Normalize` and `ops.maximum` would not. MindSpore's
+mint has torch's function, by its name and with its arguments.
 """
 
 from __future__ import annotations
@@ -37,9 +38,25 @@ def rewrite(module: Module, use: Use, to: Target, unsafe: bool) -> Rewrite | Ref
         return Refused("PN207", "no inline form for a function that is named and not called")
     if "#" in module.syntax.source(use.call):
         return Refused("PN207", "no inline form that keeps the comment within the call")
-    if to == "torch":
-        return _on_torch(module, use, use.call, unsafe)
-    return _on_mindspore(module, use, use.call, unsafe)
+    if to == "mindspore":
+        return _on_mindspore(module, use, use.call, unsafe)
+    if use.function == "normalize":
+        return renamed(module, use, "torch.nn.functional")  # mint's is torch's, with its arguments
+    return _on_torch(module, use, use.call, unsafe)
+
+
+def on_mint(module: Module, use: Use, to: Target, unsafe: bool) -> Rewrite | Refused:
+    """Put MindSpore's own copy of torch's function there, which has no kernel on CPUs."""
+    given = bind(use.call, PARAMETERS[use.function]).arguments if use.call is not None else {}
+    if "out" in given:
+        return Refused("PN205", "mint's normalize takes no out=")
+    return renamed(module, use, "mindspore.mint.nn.functional")
+
+
+def renamed(module: Module, use: Use, owner: str) -> Rewrite:
+    """Put the function of another module there; arguments stay as they are."""
+    edit = Edit(*module.syntax.span(use.node), f"{owner}.normalize")
+    return Rewrite((edit,), (owner,), gone=(use.node,))
 
 
 # --- torch ----------------------------------------------------------------------------------------
@@ -97,9 +114,13 @@ def _on_mindspore(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rew
     given = bound.arguments
     if bound.unknown or "out" in given or "input" not in given:
         return Refused("PN207", "no inline form for arguments that are not known, or for out=")
-    if _number(given.get("p"), 2.0) != 2:
+    p, eps = _number(given.get("p"), 2.0), _number(given.get("eps"), NORMALIZE.eps)
+    for parameter, number in (("p", p), ("eps", eps)):
+        if number is None:
+            why = f"no inline form for a {parameter} that is not written as a number in the call"
+            return Refused("PN207", why)
+    if p != 2:
         return Refused("PN207", "no inline form for p other than 2")
-    eps = _number(given.get("eps"), NORMALIZE.eps)
     if eps is None or not _SMALLEST_EPS <= eps < 1:
         return Refused("PN207", f"no inline form for an eps that is not from {_SMALLEST_EPS} to 1")
     dim = given.get("dim")
@@ -109,8 +130,16 @@ def _on_mindspore(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rew
     if HELPER in module.scopes.bindings and DEFINITION not in module.text.replace("\r\n", "\n"):
         return Refused("PN203", f"the name {HELPER} means something else in this module")
     name = Edit(*module.syntax.span(call.func), HELPER)
-    edits = (name, *_without_p(module, call, given))
+    edits = (name, *_input_by_name(module, given["input"]), *_without_p(module, call, given))
     return Rewrite(edits, ("mindspore",), DEFINITION, (call.func,))
+
+
+def _input_by_name(module: Module, given: Argument) -> Iterator[Edit]:
+    """The first parameter of the helper has another name than that of the function."""
+    if given.keyword is not None:
+        start = module.syntax.start(given.node)
+        end = module.syntax.place(start + len(given.keyword))
+        yield Edit(module.syntax.place(start), end, "x")
 
 
 def _without_p(module: Module, call: ast.Call, given: Mapping[str, Argument]) -> Iterator[Edit]:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from portnorm.source.edits import Edit
 
 Target = Literal["mindspore", "torch"]
-Style = Literal["adapter", "inline"]
+Style = Literal["adapter", "inline", "mint"]
 
 
 @dataclass(frozen=True)

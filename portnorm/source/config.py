@@ -10,8 +10,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from portnorm.errors import PortnormError
+from portnorm.text import did_you_mean
 
 COMMANDS = ("check", "port")
+
+Expected = type | tuple[str, ...]
+"""What a setting takes: a type, or words of which it is one."""
+
+_TYPES = {
+    str: "a string",
+    bool: "true or false",
+    list: "a list of strings",
+    dict: "a table of lists of strings",
+}
 
 
 class ConfigurationError(PortnormError):
@@ -25,7 +36,7 @@ class Settings(NamedTuple):
     folder: Path
 
 
-def settings(paths: Sequence[str], command: str, expected: Mapping[str, type]) -> Settings:
+def settings(paths: Sequence[str], command: str, expected: Mapping[str, Expected]) -> Settings:
     """Return the settings of a command for some files.
 
     The nearest pyproject.toml with a table [tool.portnorm] counts, from the folder that all the
@@ -34,11 +45,11 @@ def settings(paths: Sequence[str], command: str, expected: Mapping[str, type]) -
     Args:
         paths: of files and folders.
         command: its table is [tool.portnorm.command].
-        expected: the names of all settings, each with its type: bool, str, or list for a list of
-            str.
+        expected: the names of all settings, each with what it takes: the words that it may be, or
+            a type: str, bool, list for a list of str, dict for such lists by patterns of files.
 
     Raises:
-        ConfigurationError: there is another name, or a value of another type.
+        ConfigurationError: there is another name, or another value.
     """
     for file, tables in _files(paths):
         _check_names(file, "tool.portnorm", tables, COMMANDS)
@@ -46,7 +57,7 @@ def settings(paths: Sequence[str], command: str, expected: Mapping[str, type]) -
         _check_table(file, f"tool.portnorm.{command}", table)
         _check_names(file, f"tool.portnorm.{command}", table, expected)
         for name, value in table.items():
-            _check_type(f"{file}: tool.portnorm.{command}.{name}", value, expected[name])
+            _check_value(f"{file}: tool.portnorm.{command}.{name}", value, expected[name])
         return Settings(table, file.parent)
     return Settings({}, Path.cwd())
 
@@ -93,15 +104,24 @@ def _check_names(
 ) -> None:
     for name in found:
         if name not in expected:
-            listed = ", ".join(expected)
-            raise ConfigurationError(f"{file}: expected one of {listed} in {table}, found {name}")
+            listed, close = ", ".join(expected), did_you_mean(name, expected)
+            raise ConfigurationError(
+                f"{file}: expected one of {listed} in {table}, found {name}{close}"
+            )
 
 
-def _check_type(what: str, value: object, expected: type) -> None:
-    if expected is bool and not isinstance(value, bool):
-        raise ConfigurationError(f"{what}: expected true or false")
-    if expected is str and not isinstance(value, str):
-        raise ConfigurationError(f"{what}: expected a string")
-    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if expected is list and not is_list:
-        raise ConfigurationError(f"{what}: expected a list of strings")
+def _check_value(what: str, value: object, expected: Expected) -> None:
+    if isinstance(expected, tuple):
+        if value not in expected:
+            close = did_you_mean(str(value), expected)
+            raise ConfigurationError(f"{what}: expected one of {', '.join(expected)}{close}")
+    elif not _is_of_type(value, expected):
+        raise ConfigurationError(f"{what}: expected {_TYPES[expected]}")
+
+
+def _is_of_type(value: object, expected: type) -> bool:
+    if expected is dict:
+        return isinstance(value, Mapping) and all(_is_of_type(v, list) for v in value.values())
+    if expected is list:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, expected)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pathspec import GitIgnoreSpec
 
-SUFFIXES = (".py", ".pyw", ".ipynb")
+SUFFIXES = (".py", ".pyi", ".pyw", ".ipynb")
 
 _NEVER = frozenset({".git", ".hg", ".svn", "__pycache__", "node_modules", ".tox", ".nox", ".venv"})
 """Folders that nobody ports, below those that are named."""
@@ -32,27 +32,47 @@ class Exclude(NamedTuple):
 def discover(paths: Iterable[str], exclude: Iterable[Exclude] = ()) -> list[str]:
     """Return the files that the paths name, each once, in a fixed order.
 
-    A file that is named is taken whatever it is called. A folder stands for the Python files and
-    notebooks in it, without what .gitignore files name (those of the folders above count up to the
-    top of the repository), without virtual environments, and without links to folders.
+    A file that is named is taken whatever it is called, unless it is to be left out: tools that
+    name every changed file, such as pre-commit, do not know the patterns. A folder stands for the
+    Python files and notebooks in it, without what .gitignore files name (those of the folders above
+    count up to the top of the repository), without virtual environments, and without links to
+    folders.
 
     Args:
         paths: of files and folders.
-        exclude: what to leave out of folders.
+        exclude: what to leave out.
 
     Raises:
         FileNotFoundError, PermissionError: of a path that is not there, or a folder that cannot be
             read.
     """
     found: dict[str, str] = {}
-    rules = [_rules(item.folder, item.patterns) for item in exclude]
+    rules = [patterns_of(item) for item in exclude]
     for path in paths:
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: expected a file or a folder, found nothing")
-        files = _walk(path, rules) if os.path.isdir(path) else [path]
+        if os.path.isdir(path):
+            files = _walk(path, rules)
+        else:
+            files = iter([] if is_within(path, rules) else [path])
         for file in files:
             found.setdefault(os.path.realpath(file), file)
     return list(found.values())
+
+
+def is_within(file: str, rules: list[Rules]) -> bool:
+    """Return whether patterns name a file, or a folder around it that they speak of."""
+    path = Path(os.path.abspath(file))
+    for one in rules:
+        below = [folder for folder in path.parents if Path(one.folder) in folder.parents]
+        if _matches(str(path), False, [one]) or any(_matches(str(f), True, [one]) for f in below):
+            return True
+    return False
+
+
+def patterns_of(item: Exclude) -> Rules:
+    """Return patterns as rules."""
+    return _rules(item.folder, item.patterns)
 
 
 def _walk(top: str, exclude: list[Rules]) -> Iterator[str]:

@@ -8,8 +8,10 @@ import re
 import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from portnorm.source.edits import Edit, Fix, line_starts
+from portnorm.source.discovery import Exclude, is_within, patterns_of
+from portnorm.source.edits import Edit, Fix, Place, line_starts
 from portnorm.source.files import SourceFile
 from portnorm.source.names import NotPythonError
 
@@ -31,6 +33,8 @@ class Finding:
         fix: the edits that mend it, where that is safe.
         end_line: the last line of what it is about; 0 if that is the first.
         cell: the cell of a notebook in which lines are counted, from 1; 0 elsewhere.
+        end_column: the column after its end; 0 where it has no end.
+        lines: the lines of source that it is about.
     """
 
     path: str
@@ -41,18 +45,33 @@ class Finding:
     fix: Fix | None = None
     end_line: int = 0
     cell: int = 0
+    end_column: int = 0
+    lines: tuple[str, ...] = ()
+
+    @classmethod
+    def at(cls, source: SourceFile, span: tuple[Place, Place], code: str, message: str) -> Finding:
+        """Return a finding about a part of the text of a file."""
+        (line, column), (end_line, end_column) = span
+        cell, first = source.place(line)
+        starts = [*line_starts(source.text), len(source.text)]
+        bounds = itertools.pairwise(starts[line - 1 : end_line + 1])
+        lines = tuple(source.text[a:b].rstrip("\r\n") for a, b in bounds)
+        last = end_line - line + first
+        return cls(source.path, first, column, code, message, None, last, cell, end_column, lines)
 
 
 def not_python(source: SourceFile, error: NotPythonError) -> Finding:
     """Report where the parser stops in a file."""
-    cell, line = source.place(error.line)
-    message = f"no Python: {error.message}"
-    return Finding(source.path, line, error.column, "PN001", message, cell=cell)
+    place = error.line, error.column
+    end = error.line, error.column + 1
+    return Finding.at(source, (place, end), "PN001", f"no Python: {error.message}")
 
 
 def skipped(source: SourceFile) -> Iterator[Finding]:
-    """Report the cells of a notebook that are not looked at."""
-    for cell, reason in source.skipped:
+    """Report the cells of a notebook that are not looked at, and may call one of the two."""
+    for cell, reason, matters in source.skipped:
+        if not matters:
+            continue
         message = f"this cell was not looked at: it {reason}"
         yield Finding(source.path, 1, 1, "PN002", message, cell=cell)
 
@@ -64,6 +83,23 @@ def chosen(code: str, prefixes: Iterable[str]) -> bool:
     True
     """
     return any(code.startswith(prefix) for prefix in prefixes)
+
+
+class PerFile(NamedTuple):
+    """Codes that are not reported in files that a pattern names."""
+
+    files: Exclude
+    codes: Sequence[str]
+
+
+def ignored_in(path: str, per_file: Iterable[PerFile]) -> tuple[str, ...]:
+    """Return the codes, or how they begin, that are not reported in a file."""
+    return tuple(
+        code
+        for item in per_file
+        if is_within(path, [patterns_of(item.files)])
+        for code in item.codes
+    )
 
 
 class Ignores:

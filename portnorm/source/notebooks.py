@@ -19,11 +19,23 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from portnorm.errors import PortnormError
+from portnorm.source.names.functions import NAMES
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _INDENT = re.compile(r"\{\r?\n([ \t]*)")
-_MAGIC = re.compile(r"^([ \t]*)([%!?][^\r\n]*)", re.M)
-"""A line for IPython rather than for Python."""
+_LINE = re.compile(r"^([ \t]*)([^\r\n]+)", re.M)
+_FOR_IPYTHON = re.compile(r"[%!?]|[\w.\[\]'\"*]+\?\??[ \t]*$")
+"""How a line for IPython begins; one that asks for help ends with a question mark."""
+
+_ASSIGNED = re.compile(r"([\w., \t]+=)[ \t]*[!%]")
+_RUN = re.compile(
+    r"(?:\w+[ \t]*=[ \t]*)?%%?(?:time|timeit|prun|memit)\b"
+    r"(?:[ \t]+-(?:[nrplsTD][ \t]*\S+|[a-zA-Z]+))*[ \t]+(?=[^\s-])"
+)
+"""What stands before Python that a line for IPython runs."""
+
+_PYTHON_CELLS = frozenset({"%%capture", "%%memit", "%%prun", "%%time", "%%timeit"})
+"""Cell magics that run what follows as Python, in the notebook."""
 
 
 class UnreadableError(PortnormError):
@@ -31,10 +43,24 @@ class UnreadableError(PortnormError):
 
 
 class Skipped(NamedTuple):
-    """A cell that is not part of the text, its number from 1, and why."""
+    """A cell that is not part of the text.
+
+    Attributes:
+        cell: its number from 1.
+        reason: why it is not.
+        matters: whether it has the name of one of the two functions.
+    """
 
     cell: int
     reason: str
+    matters: bool
+
+
+class Hidden(NamedTuple):
+    """What Python is not shown of a line: all of it, or what stands before the Python in it."""
+
+    text: str
+    is_all: bool
 
 
 @dataclass(frozen=True)
@@ -103,15 +129,15 @@ class Notebook:
         content: what its JSON means.
         form: how its JSON is written.
         cells: the numbers, from 1, of the code cells that are part of the text.
-        magics: for each of them, the lines for IPython that the text has a placeholder for.
-        skipped: the other code cells.
+        magics: for each of them, what its lines for IPython have a comment for in the text.
+        skipped: other code cells.
         tag: a word that occurs in no code cell.
     """
 
     content: dict[str, Any]
     form: Form
     cells: tuple[int, ...]
-    magics: tuple[tuple[str, ...], ...]
+    magics: tuple[tuple[Hidden, ...], ...]
     skipped: tuple[Skipped, ...]
     tag: str
 
@@ -184,11 +210,17 @@ class Notebook:
         shown = []
         for piece, magics in zip(pieces, self.magics, strict=True):
             for rank, magic in enumerate(magics):
-                if piece.count(placeholder := _placeholder(self.tag, rank)) != 1:
+                mark = re.escape(_mark(self.tag, rank))
+                pattern = re.compile(rf"^([ \t]*)([^\r\n]*){mark}(?=[\r\n]|\Z)", re.M)
+                piece, count = pattern.subn(functools.partial(_restored, magic), piece)
+                if count != 1:
                     raise UnreadableError("a line for IPython was lost")
-                piece = piece.replace(placeholder, magic)
             shown.append(piece)
         return shown
+
+
+def _restored(magic: Hidden, line: re.Match[str]) -> str:
+    return line[1] + magic.text + ("" if magic.is_all else line[2])
 
 
 def _source(number: int, source: object) -> str:
@@ -202,14 +234,15 @@ def _assemble(content: dict[str, Any], form: Form, sources: dict[int, str]) -> t
     """Return the notebook and its text, without the cells that are not Python."""
     tag = _unused_word("".join(sources.values()))
     texts: dict[int, str] = {}
-    magics: list[tuple[str, ...]] = []
+    magics: list[tuple[Hidden, ...]] = []
     skipped: list[Skipped] = []
     for number, source in sources.items():
         try:
             texts[number], hidden = _python(source, tag)
             magics.append(hidden)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            skipped.append(Skipped(number, _why(source, error)))
+            matters = any(name in source for name in NAMES)
+            skipped.append(Skipped(number, _why(source, error), matters))
     joined = "".join(
         _border(tag, rank) + text if rank else text for rank, text in enumerate(texts.values())
     )
@@ -221,8 +254,8 @@ def _border(tag: str, rank: int) -> str:
     return f"\n# {tag} {rank} of the borders between cells\n"
 
 
-def _placeholder(tag: str, rank: int) -> str:
-    return f"pass  # {tag} {rank} of the lines for IPython"
+def _mark(tag: str, rank: int) -> str:
+    return f"  # {tag} {rank} of the lines for IPython"
 
 
 def _unused_word(text: str) -> str:
@@ -232,28 +265,54 @@ def _unused_word(text: str) -> str:
     return word
 
 
-def _python(text: str, tag: str) -> tuple[str, tuple[str, ...]]:
-    """Return the cell with its lines for IPython hidden, and these lines.
+def _python(text: str, tag: str) -> tuple[str, tuple[Hidden, ...]]:
+    """Return the cell with what is for IPython hidden, and what that is.
 
     Raises:
         SyntaxError: what is left is not Python either.
     """
-    if text.lstrip().startswith("%%"):
+    first = text.split(maxsplit=1)[:1]
+    if first and first[0].startswith("%%") and first[0] not in _PYTHON_CELLS:
         raise SyntaxError("a cell magic")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of escapes in strings, say
         try:
             ast.parse(text)
         except SyntaxError:
-            hidden: list[str] = []
+            hidden: list[Hidden] = []
 
             def hide(match: re.Match[str]) -> str:
-                hidden.append(match[2])
-                return match[1] + _placeholder(tag, len(hidden) - 1)
+                shown = _hidden(match[2])
+                if shown is None:
+                    return match[0]
+                stub, magic = shown
+                hidden.append(magic)
+                return match[1] + stub + _mark(tag, len(hidden) - 1)
 
-            ast.parse(text := _MAGIC.sub(hide, text))
+            ast.parse(text := _LINE.sub(hide, text))
             return text, tuple(hidden)
     return text, ()
+
+
+def _hidden(line: str) -> tuple[str, Hidden] | None:
+    """Return what Python is shown of a line for IPython, and what not; None of another line."""
+    if run := _RUN.match(line):
+        code = line[run.end() :]
+        if _is_python(code):
+            return code, Hidden(run[0], False)
+    if _FOR_IPYTHON.match(line):
+        return "pass", Hidden(line, True)
+    if assigned := _ASSIGNED.match(line):
+        return f"{assigned[1]} None", Hidden(line, True)
+    return None
+
+
+def _is_python(line: str) -> bool:
+    try:
+        ast.parse(line)
+    except SyntaxError:
+        return False
+    return "#" not in line
 
 
 def _why(text: str, error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Findings as text, JSON, SARIF 2.1.0, and annotations of GitHub."""
+"""Findings as text, lines, JSON, SARIF 2.1.0, and annotations of GitHub."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from portnorm import __version__
 from portnorm.source.codes import CODES
+from portnorm.source.excerpts import excerpts, place
 from portnorm.source.findings import Edit, Finding, Fix
 from portnorm.text import one_line, printable
 
@@ -26,13 +27,13 @@ def report(
     """Return the findings in one of the formats, without a line end.
 
     Args:
-        form: "text", "json", "sarif" or "github".
+        form: "text", "concise", "json", "sarif" or "github".
         findings: in the order in which to show them.
         summary: a last line for people.
         more: members to add to the JSON object.
 
     >>> found = Finding("a.py", 3, 5, "PN001", "cannot be decoded")
-    >>> print(report("text", [found], "1 finding"))
+    >>> print(report("concise", [found], "1 finding"))
     a.py:3:5: PN001 cannot be decoded
     1 finding
     """
@@ -42,6 +43,8 @@ def report(
         )
     if form == "sarif":
         return _dump(sarif(findings))
+    if form == "text":
+        return excerpts(findings, summary).plain
     lines = map(_annotation if form == "github" else _line, findings)
     return "\n".join([*lines, summary])
 
@@ -51,9 +54,7 @@ def _dump(value: Json) -> str:
 
 
 def _line(finding: Finding) -> str:
-    cell = f"cell {finding.cell}:" if finding.cell else ""
-    place = f"{printable(finding.path)}:{cell}{finding.line}:{finding.column}"
-    return f"{place}: {finding.code} {one_line(finding.message)}"
+    return f"{place(finding)}: {finding.code} {one_line(finding.message)}"
 
 
 def to_json(finding: Finding) -> Json:
@@ -64,6 +65,7 @@ def to_json(finding: Finding) -> Json:
         "line": finding.line,
         "column": finding.column,
         "end_line": finding.end_line or finding.line,
+        "end_column": finding.end_column or None,
         "code": finding.code,
         "message": finding.message,
         "fix": _fix_to_json(finding.fix),
@@ -144,6 +146,8 @@ def _result(finding: Finding, rank: int) -> Json:
             "startColumn": finding.column,
             "endLine": max(finding.end_line, finding.line),
         }
+        if finding.end_column:
+            location["physicalLocation"]["region"]["endColumn"] = finding.end_column
     result: Json = {
         "ruleId": finding.code,
         "ruleIndex": rank,

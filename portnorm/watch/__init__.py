@@ -114,11 +114,11 @@ class Watch:
 def watch(hosts: Iterable[str] | None = None, *, into: Watch | None = None) -> Iterator[Watch]:
     """Record every call of `F.normalize`, of `ops.L2Normalize` and of portnorm's adapters.
 
-    Nothing is patched. `F.normalize` is seen by a `torch.overrides.TorchFunctionMode` and
-    `ops.L2Normalize` in PyNative by a `mindspore.MsDispatchMode`, which MindSpore has since 2.10;
-    both belong to the thread that enters the watch. The adapters tell of their calls in all
-    threads. Results and gradients stay the same, bit by bit. Calls in compiled graphs and in other
-    processes are not seen (`Watch.not_seen`).
+    Nothing is patched. `F.normalize` is seen by a `torch.overrides.TorchFunctionMode`, and
+    `ops.L2Normalize` and mint's `normalize` in PyNative by a `mindspore.MsDispatchMode`, which
+    MindSpore has since 2.10; both belong to the thread that enters the watch. The adapters
+    tell of their calls in all threads. Results and gradients stay the same, bit by bit. Calls in
+    compiled graphs and in other processes are not seen (`Watch.not_seen`).
 
     Args:
         hosts: "torch", "mindspore" or both, which are imported; None: those that are imported

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from portnorm import semantics
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 from portnorm.text import counted, literal
-from portnorm.watch.records import FUNCTIONS, Record
+from portnorm.watch.records import FUNCTIONS, MINT, Record
 
 _PLACE = {"torch": "mindspore", "mindspore": "torch"}
 
@@ -53,7 +53,8 @@ def _is_normalize(record: Record) -> bool:
 
 def _use(record: Record) -> str:
     if _is_normalize(record):
-        return f"portnorm.mindspore.normalize(x, {_given(record)})"
+        to = "torch" if record.call.function == MINT else "mindspore"
+        return f"portnorm.{to}.normalize(x, {_given(record)})"
     return f"portnorm.torch.L2Normalize({_given(record)})(x)"
 
 

@@ -1,9 +1,10 @@
-"""Calls on MindSpore tensors: a mode that sees `ops.L2Normalize`, and the norms of tensors."""
+"""Calls on MindSpore tensors: a mode that sees `ops.L2Normalize` and mint's `normalize`; norms."""
 
 from __future__ import annotations
 
 import math
 import sys
+from types import FrameType
 from typing import Any
 
 import mindspore
@@ -13,10 +14,18 @@ from mindspore import Tensor
 from portnorm.semantics import L2NORMALIZE, normalize_dims, normalize_order
 from portnorm.vectors import vector_norms
 from portnorm.watch.log import Log, caller, describe, is_of_portnorm
-from portnorm.watch.records import Call, Norms
+from portnorm.watch.records import MINT, Call, Norms
 
 _OPERATOR = L2NORMALIZE.name.rpartition(".")[2]
+_NORM = "LinalgVectorNorm"
+"""The operator that mint's normalize begins with; it is no operator itself."""
+
+_MINT = getattr(getattr(getattr(mindspore, "mint", None), "nn", None), "functional", None)
+_MINT_CODE = getattr(getattr(_MINT, "normalize", None), "__code__", None)
 _DispatchMode: Any = getattr(mindspore, "MsDispatchMode", None)
+
+_FRAMES = 12
+"""How many calls may lie between mint's normalize and its operator."""
 
 _SMALLEST, _LARGEST = 1e-15, 1e15
 """Between these, float32 holds the squares that make up a norm with all digits that matter."""
@@ -26,7 +35,7 @@ SEES_OPERATORS = _DispatchMode is not None
 
 
 class Mode(_DispatchMode or object):  # type: ignore[misc]
-    """Counts the calls of `ops.L2Normalize` in PyNative, and lets all calls pass."""
+    """Counts the calls of the functions in PyNative, and lets all calls pass."""
 
     def __init__(self, log: Log) -> None:
         super().__init__()
@@ -39,7 +48,20 @@ class Mode(_DispatchMode or object):  # type: ignore[misc]
                 primitive, _, (x, *_) = args
                 given = 2.0, tuple(primitive.attrs["axis"]), primitive.attrs["epsilon"]
                 _add(self._log, frame, L2NORMALIZE.name, x, *given)
+        elif func.name == _NORM and (inner := _call_of_mint(sys._getframe().f_back)) is not None:
+            x, *more = (inner.f_locals[name] for name in ("input", "p", "dim", "eps"))
+            p, dim, eps = more
+            _add(self._log, caller(inner, of_adapter=False), MINT, x, p, dim, eps)
         return func(*args)
+
+
+def _call_of_mint(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of mint's normalize, if an operator is called on its behalf."""
+    for _ in range(_FRAMES):
+        if frame is None or frame.f_code is _MINT_CODE:
+            return frame
+        frame = frame.f_back
+    return None
 
 
 def add_adapter_call(log: Log, function: str, x: Any, p: Any, dim: Any, eps: Any) -> None:

@@ -13,7 +13,11 @@ from portnorm import semantics
 from portnorm.semantics import L2NORMALIZE, NORMALIZE, Function
 from portnorm.vectors import ABOVE, CLASSES, classes_of
 
+MINT = "mindspore.mint.nn.functional.normalize"
+"""MindSpore's copy of torch's function, with its arguments."""
+
 FUNCTIONS: dict[str, Function] = {
+    MINT: NORMALIZE,
     NORMALIZE.name: NORMALIZE,
     L2NORMALIZE.name: L2NORMALIZE,
     "portnorm.torch.normalize": NORMALIZE,

@@ -23,6 +23,7 @@ _STYLES = {"at risk": "bold red", "agrees": "green", "portable": "green", "unkno
 _SHORT = {
     "torch.nn.functional.normalize": "F.normalize",
     "mindspore.ops.L2Normalize": "L2Normalize",
+    "mindspore.mint.nn.functional.normalize": "mint.normalize",
 }
 _WORDS = {name: name.replace("_", " ") for name in CLASSES} | {"between": "between the floors"}
 

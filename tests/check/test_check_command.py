@@ -42,6 +42,8 @@ class Run:
         self.capsys = capsys
 
     def __call__(self, *argv: str) -> tuple[int, str, str]:
+        if argv[0] == "check" and "--format" not in argv:
+            argv = [*argv, "--format", "concise"]
         try:
             status = cli.main(argv)
         except SystemExit as error:
@@ -69,6 +71,76 @@ def test_findings_are_printed_and_counted(folder: Path, run: Run) -> None:
         "",
     )
     assert (folder / "a.py").read_bytes() == WRONG
+
+
+def test_findings_are_shown_with_their_source(folder: Path, run: Run) -> None:
+    source = "# 归一化\nfrom mindspore import ops\nn = '归', ops.L2Normalize(dim=1, epsilon=1e-4)\n"
+    (folder / "a.py").write_text(source, encoding="utf-8")
+    _, out, _ = run("check", "a.py", "--format", "text")
+    assert out.splitlines() == [
+        "a.py:3:10: PN113 [*] dim=: L2Normalize takes axis and epsilon",
+        "  |",
+        "3 | n = '归', ops.L2Normalize(dim=1, epsilon=1e-4)",
+        "  |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^",
+        "help: dim= is called axis= here (--fix)",
+        "",
+        "1 finding in 1 file; 1 of them can be mended with --fix; 1 call looked at in 1 file",
+    ]
+
+
+def test_colour_is_for_terminals_that_want_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "a.py").write_bytes(WRONG)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    assert cli.main(["check", "a.py"]) == 1
+    assert "\x1b[1;31mPN113\x1b[0m" in capsys.readouterr().out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert cli.main(["check", "a.py"]) == 1
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_codes_are_ignored_in_the_files_that_settings_name(folder: Path, run: Run) -> None:
+    (folder / "tests").mkdir()
+    for name in ("a.py", "tests/b.py"):
+        (folder / name).write_bytes(WRONG)
+    settings = "[tool.portnorm.check]\nper-file-ignores = {'tests/*' = ['PN1']}\n"
+    (folder / "pyproject.toml").write_text(settings)
+    status, out, _ = run("check", ".")
+    assert (status, out.count("PN113"), out[:6]) == (1, 1, "./a.py")
+    assert run("check", "tests/b.py")[0] == 0
+    (folder / "pyproject.toml").write_text(settings.replace("PN1", "PN9"))
+    status, _, err = run("check", ".")
+    assert (status, "per-file-ignores: no code is PN9" in err) == (2, True)
+
+
+def test_files_that_settings_leave_out_are_left_out_when_they_are_named(
+    folder: Path, run: Run
+) -> None:
+    (folder / "old").mkdir()
+    (folder / "old" / "a.py").write_bytes(WRONG)
+    (folder / "pyproject.toml").write_text("[tool.portnorm.check]\nexclude = ['old/']\n")
+    assert run("check", "old/a.py") == (0, "no findings; 0 calls looked at in 0 files\n", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "question"),
+    [
+        (["chekc", "."], "did you mean check?"),
+        (["check", ".", "--selct", "PN1"], "did you mean --select?"),
+        (["check", ".", "--format", "jsn"], "did you mean json?"),
+        (["port", ".", "--to", "mindspor"], "did you mean mindspore?"),
+        (["port", ".", "--writ3"], "did you mean --write?"),
+        (["port", ".", "--to", "torch", "--nothing-like-it"], "arguments: --nothing-like-it"),
+    ],
+)
+def test_who_mistypes_is_asked_what_they_mean(argv: list[str], question: str, run: Run) -> None:
+    status, out, err = run(*argv)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert question in err
 
 
 def test_nothing_found_is_no_failure(folder: Path, run: Run) -> None:
@@ -101,7 +173,7 @@ def test_files_that_cannot_be_read_are_findings(folder: Path, run: Run) -> None:
 def test_notebooks_are_read_and_mended(folder: Path, run: Run) -> None:
     cells = [
         code("%matplotlib inline\nfrom mindspore import ops"),
-        code("%%bash\nls"),
+        code("%%bash\nls normalize"),
         code(["# two\n", "n = ops.L2Normalize(dim=1, epsilon=1e-4)\n", "!ls"]),
     ]
     raw = dumped(*cells)
@@ -287,7 +359,7 @@ def test_normalization_by_hand_is_found_on_demand(folder: Path, run: Run) -> Non
         (["a.py", "--jobs", "0"], "argument --jobs: invalid number of processes value: '0'"),
         (["a.py", "--format", "xml"], "argument --format: invalid choice: 'xml'"),
         ([], "the following arguments are required: PATH"),
-        (["bad"], "expected one of select, ignore, exclude in tool.portnorm.check, found slect"),
+        (["bad"], "found slect; did you mean select?"),
         (["worse"], "select: no code is PN9, or begins so"),
     ],
 )

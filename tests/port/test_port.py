@@ -266,7 +266,7 @@ def test_ignored_places_are_counted_one_by_one() -> None:
 def test_what_is_reported_has_its_lines() -> None:
     text = "import torch.nn.functional as F\n\nif x:\n  F.normalize(x,\n    out=x)\n"
     (one,) = port_source(text, to="mindspore").reported
-    assert (one.line, one.column, one.end_line) == (4, 3, 5)
+    assert (one.line, one.column, one.end[0]) == (4, 3, 5)
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ INLINE_FOR_MINDSPORE = {
     "F.normalize(x, 2.0, (-1), 1e-6)": "_normalize(x, dim=(-1), eps=1e-6)",
     "F.normalize(x, p=2, dim=0)": "_normalize(x, dim=0)",
     "F.normalize(x, 2, eps=1e-9)": "_normalize(x, eps=1e-9)",
-    "F.normalize(p=2, input=x)": "_normalize(input=x)",
+    "F.normalize(p=2, input=x)": "_normalize(x=x)",
     "F.normalize((x), (2), 1)": "_normalize((x), dim=1)",
     "F.normalize(x, eps=1e-18)": "_normalize(x, eps=1e-18)",
 }
@@ -495,3 +495,108 @@ def test_imports_come_first_on_lines_of_several_statements(text: str, style: str
         if not isinstance(statement, (ast.FunctionDef, ast.ImportFrom))
     ]
     assert names.index("import") < names.index("call")
+
+
+MINT = "from mindspore import mint\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "to", "style", "new"),
+    [
+        (MINT + "y = mint.nn.functional.normalize(x, 2.0, -1)\n", "torch", "adapter", "portnorm."),
+        (MINT + "y = mint.nn.functional.normalize(x, 2.0, -1)\n", "torch", "inline", ""),
+        ("import torch.nn.functional as F\ny = F.normalize(x, 2.0, -1)\n", "mindspore", "mint", ""),
+    ],
+)
+def test_mint_is_taken_both_ways(text: str, to: str, style: str, new: str) -> None:
+    ported = port_source(text, to=to, style=style)  # type: ignore[arg-type]
+    module = {
+        "adapter": "portnorm.torch",
+        "inline": "torch.nn.functional",
+        "mint": "mindspore.mint.nn.functional",
+    }[style]
+    assert ported.text == f"import {module}\ny = {module}.normalize(x, 2.0, -1)\n"
+    assert new in ported.text
+
+
+def test_mint_has_no_out() -> None:
+    text = "import torch.nn.functional as F\ny = F.normalize(x, out=y)\n"
+    ported = port_source(text, to="mindspore", style="mint")
+    assert (ported.text, [one.code for one in ported.reported]) == (text, ["PN205"])
+
+
+def test_mint_is_of_mindspore_already() -> None:
+    text = MINT + "y = mint.nn.functional.normalize(x)\n"
+    ported = port_source(text, to="mindspore")
+    assert (ported.text, ported.reported, ported.untouched) == (text, (), 1)
+    assert ported.places[0].reason == "it is mindspore.mint.nn.functional.normalize already"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import torch.nn.functional as F  # noqa\ny = F.normalize(x)\n",
+        "from torch.nn.functional import (\n    normalize,  # noqa: F401\n)\ny = normalize(x)\n",
+        "import torch.nn.functional as F  # pylint: disable=unused-import\ny = F.normalize(x)\n",
+        "import torch.nn.functional as F\n__all__ = ['a']\n__all__ += ['F']\ny = F.normalize(x)\n",
+        "import torch.nn.functional as F\n__all__: list[str] = ['F']\ny = F.normalize(x)\n",
+        "import torch.nn.functional as F\n__all__ = []\n__all__.append('F')\ny = F.normalize(x)\n",
+        "from torch.nn import functional as functional\ny = functional.normalize(x)\n",
+    ],
+)
+def test_imports_that_people_want_to_keep_stay(text: str) -> None:
+    ported = port_source(text, to="mindspore")
+    assert ported.rewritten == 1
+    assert [line for line in text.splitlines() if line not in ported.text] == text.splitlines()[-1:]
+
+
+def test_the_imports_that_a_cached_operator_needed_go() -> None:
+    text = (
+        "from mindspore import ops\nfrom mindspore.ops._primitive_cache import _get_cache_prim\n"
+        "y = _get_cache_prim(ops.L2Normalize)(axis=1)(x)\n"
+    )
+    ported = port_source(text, to="torch")
+    assert ported.text == "import portnorm.torch\ny = portnorm.torch.L2Normalize(axis=1)(x)\n"
+
+
+def test_a_tensor_by_keyword_is_one_tensor() -> None:
+    text = "from mindspore import ops\ny = ops.L2Normalize(1)(input_x=x)\n"
+    (reported,) = port_source(text, to="torch").reported
+    assert reported.message == (
+        "the operator takes one tensor by position, and line 2 gives input_x by keyword"
+    )
+
+
+@pytest.mark.parametrize("name", ["p", "eps"])
+def test_a_number_that_is_not_written_in_the_call_is_named(name: str) -> None:
+    text = f"import torch.nn.functional as F\ny = F.normalize(x, {name}=number)\n"
+    (reported,) = port_source(text, to="mindspore", style="inline").reported
+    assert reported.message == (
+        f"no inline form for a {name} that is not written as a number in the call"
+    )
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "F.normalize = safe\n",
+        "setattr(F, 'normalize', safe)\n",
+        "mock.patch.object(F, 'normalize', safe).start()\n",
+        "def test(monkeypatch):\n    monkeypatch.setattr(F, 'normalize', safe)\n",
+        "def test(mocker):\n    mocker.spy(F, 'normalize')\n",
+        "mock.patch('torch.nn.functional.normalize').start()\n",
+        "mock.patch.multiple(F, normalize=safe).start()\n",
+    ],
+)
+def test_calls_of_a_function_that_the_module_replaces_are_left_to_people(patch: str) -> None:
+    text = f"import torch.nn.functional as F\n{patch}y = F.normalize(x)\n"
+    ported = port_source(text, to="mindspore")
+    assert (ported.text, len(ported.reported)) == (text, 2)
+    assert "may put another function in the place of" in ported.reported[1].message
+
+
+@pytest.mark.parametrize("look", ["y = getattr(F, 'normalize')(x)\n", "hasattr(F, 'normalize')\n"])
+def test_looking_the_function_up_replaces_nothing(look: str) -> None:
+    text = f"import torch.nn.functional as F\n{look}y = F.normalize(x)\n"
+    ported = port_source(text, to="mindspore")
+    assert (ported.rewritten, [one.code for one in ported.reported]) == (1, ["PN201"])

@@ -18,6 +18,18 @@ SOURCE = (
     b"# coding: latin-1\r\nimport torch.nn.functional as F\r\n"
     b"y = F.normalize(x)  # \xe9\r\nname.normalize()\r\nz = F.normalize(x, out=y)\r\n"
 )
+NOTEBOOK = json.dumps(
+    {
+        "cells": [
+            {
+                "cell_type": "code",
+                "source": ["import torch.nn.functional as F\n", "y = F.normalize(x)"],
+            }
+        ],
+        "nbformat": 4,
+    },
+    indent=1,
+).encode()
 PORTED = SOURCE.replace(b"F.normalize(x)", b"portnorm.mindspore.normalize(x)").replace(
     b"import torch", b"import portnorm.mindspore\r\nimport torch"
 )
@@ -35,24 +47,52 @@ def port(*argv: object) -> int:
 
 
 def test_nothing_is_written_without_being_asked(
-    file: Path, capsys: pytest.CaptureFixture[str]
+    file: Path, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     assert port(file) == 1
-    out, err = capsys.readouterr()
-    assert "+y = portnorm.mindspore.normalize(x)  # é" in out
-    assert err.splitlines() == [
+    out, err = capsysbinary.readouterr()
+    assert b"+y = portnorm.mindspore.normalize(x)  # \xe9\r\n" in out  # as the file has it
+    assert err.decode().splitlines() == [
         f"{file}:5:5: PN205 out= works in PyNative mode only (rewritten with --unsafe)",
+        "  |",
+        "5 | z = F.normalize(x, out=y)",
+        "  |     ^^^^^^^^^^^^^^^^^^^^^",
+        "",
         "1 place to rewrite in 1 file, 1 left to people, 0 ignored, 1 other call untouched",
     ]
     assert file.read_bytes() == SOURCE
 
 
-def test_the_diff_can_be_applied(file: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    file.write_bytes(SOURCE.replace(b"\r\n", b"\n").replace(b"\xe9", b"e"))
-    assert port(file) == 1
+@pytest.mark.parametrize("path", [".", "./model.py", "model.py", "{}/model.py", "../{name}"])
+@pytest.mark.parametrize("command", [["git", "apply"], ["patch", "-p1", "--binary"]])
+def test_the_diff_can_be_applied(
+    file: Path,
+    path: str,
+    command: list[str],
+    capsysbinary: pytest.CaptureFixture[bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notebook = file.parent / "n.ipynb"
+    notebook.write_bytes(NOTEBOOK)
+    file.with_name("sub").mkdir()
+    monkeypatch.chdir(file.parent)
+    assert port(path.format(file.parent, name=f"{file.parent.name}/model.py")) == 1
     diff = capsysbinary.readouterr().out
-    subprocess.run(["patch", str(file)], input=diff, check=True, capture_output=True)
-    assert file.read_bytes() == PORTED.replace(b"\r\n", b"\n").replace(b"\xe9", b"e")
+    subprocess.run(command, input=diff, check=True, capture_output=True)
+    assert file.read_bytes() == PORTED
+    assert (b"portnorm" in notebook.read_bytes()) is (path == ".")
+
+
+def test_a_diff_of_files_above_names_them_from_the_top_of_the_repository(
+    file: Path, capsysbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init", "-q", str(file.parent)], check=True)
+    (file.parent / "sub").mkdir()
+    monkeypatch.chdir(file.parent / "sub")
+    assert port("..") == 1
+    diff = capsysbinary.readouterr().out
+    subprocess.run(["git", "apply"], input=diff, check=True, cwd=file.parent)
+    assert file.read_bytes() == PORTED
 
 
 def test_write_keeps_line_endings_and_encoding(
@@ -74,10 +114,10 @@ def test_normalization_by_hand_is_rewritten_if_an_option_or_a_setting_says_so(
     call.write_text("import torch.nn.functional as F\ny = F.normalize(x)\n")
     new = "+y = portnorm.mindspore.normalize(x, dim=1, eps=0.0)"
     for arguments in ([], ["--hand-written"]):
-        assert port(*arguments, by_hand, call) == 1
+        assert port(*arguments, by_hand, call) == 0
         assert (new in capsys.readouterr().out) == bool(arguments)
-    (tmp_path / "pyproject.toml").write_text("[tool.portnorm.port]\nhand_written = true\n")
-    assert port(by_hand) == 1
+    (tmp_path / "pyproject.toml").write_text("[tool.portnorm.port]\nhand-written = true\n")
+    assert port(by_hand) == 0
     assert new in capsys.readouterr().out
     assert port("--style", "inline", by_hand) == 0
     assert port("--style", "inline", "--hand-written", by_hand) == 1
@@ -89,7 +129,7 @@ def test_check_prints_no_diff_and_returns_0_when_all_is_done(
 ) -> None:
     assert port("--check", file) == 1
     assert "+++" not in capsys.readouterr().out
-    assert port("--write", "--unsafe", file) == 1
+    assert port("--write", "--unsafe", file) == 0
     capsys.readouterr()
     assert port("--check", file) == 0
     assert (
@@ -104,6 +144,7 @@ def test_standard_input_takes_the_name_that_is_given(
     class Stdin:
         buffer = io.BytesIO(SOURCE)
 
+    Stdin.buffer = io.BytesIO(SOURCE.replace(b"\xe9", b"e"))
     monkeypatch.setattr("sys.stdin", Stdin)
     assert port("-", "--stdin-filename", "named.py") == 1
     out, err = capsys.readouterr()
@@ -228,7 +269,7 @@ def test_a_notebook_keeps_all_but_the_lines_that_change(tmp_path: Path) -> None:
     book = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     file = tmp_path / "book.ipynb"
     file.write_text(json.dumps(book, indent=1))
-    assert port("--write", file) == 1
+    assert port("--write", file) == 0
     new = json.loads(file.read_text())
     assert new["cells"][0] == cells[0]
     assert new["cells"][1].pop("source") == [

@@ -125,7 +125,7 @@ def test_a_command_line_run_writes_a_module_that_imports(tmp_path: Path) -> None
 
     file = tmp_path / "model.py"
     file.write_text(f"{TORCH_HEAD}\ndef f(x):\n    return F.normalize(x)\n")
-    assert cli.main(["port", "--to", "mindspore", "--write", str(file)]) == 1
+    assert cli.main(["port", "--to", "mindspore", "--write", str(file)]) == 0
     assert "portnorm.mindspore.normalize(x)" in file.read_text()
     assert cli.main(["port", "--to", "mindspore", "--check", str(file)]) == 0
     sys.path.insert(0, str(tmp_path))

@@ -39,7 +39,13 @@ def test_a_folder_stands_for_the_python_files_and_notebooks_in_it(tree: Path) ->
 def test_a_file_that_is_named_is_taken_whatever_it_is_called(tree: Path) -> None:
     make(tree, "script", "a.py")
     gitignore(tree, ".", "script", "*.py")
-    assert found("script", "a.py", exclude=("a.py",)) == ["script", "a.py"]
+    assert found("script", "a.py") == ["script", "a.py"]
+
+
+@pytest.mark.parametrize("exclude", ["a.py", "p/", "p", "*.py", "/p/*.py"])
+def test_a_file_that_is_named_is_left_out_where_patterns_say_so(tree: Path, exclude: str) -> None:
+    make(tree, "p/a.py", "q/b.txt", "q/p.txt")
+    assert found("p/a.py", "q/b.txt", "q/p.txt", exclude=(exclude,)) == ["q/b.txt", "q/p.txt"]
 
 
 def test_each_file_is_taken_once(tree: Path) -> None:

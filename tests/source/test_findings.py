@@ -173,7 +173,7 @@ FINDINGS = [
 
 def test_text_has_one_line_for_each_finding() -> None:
     odd = Finding("odd\x1b[31m\n.py", 1, 1, "PN001", "bad\x1b\nline")
-    assert report("text", [*FINDINGS, odd], "3 findings").splitlines() == [
+    assert report("concise", [*FINDINGS, odd], "3 findings").splitlines() == [
         "a b/ä,c.py:3:5: PN113 dim=: 100% wrong here, too",
         "n.ipynb:cell 7:2:1: PN101 epsilon is left",
         r"odd\x1b[31m\n.py:1:1: PN001 bad\x1b line",
@@ -216,6 +216,7 @@ def test_json_has_all_of_a_finding() -> None:
         "line": 3,
         "column": 5,
         "end_line": 4,
+        "end_column": None,
         "code": "PN113",
         "message": "dim=: 100% wrong\r\nhere, too",
         "fix": {"title": "rename", "edits": [{"start": [3, 7], "end": [3, 10], "text": "axis"}]},
@@ -389,7 +390,7 @@ def test_names_that_are_no_unicode_are_reported_in_every_format(form: str) -> No
 @pytest.mark.parametrize("form", FORMATS)
 def test_nothing_found_is_reported_in_every_format(form: str) -> None:
     shown = report(form, [], "no findings")
-    if form in ("text", "github"):
+    if form in ("text", "concise", "github"):
         assert shown == "no findings"
     elif form == "sarif":
         jsonschema.validate(json.loads(shown), SARIF)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
@@ -132,6 +133,39 @@ def test_lines_for_ipython_are_hidden_and_come_back() -> None:
     assert source.place(6) == (1, 6)
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("%%time\na = b", "pass{}\na = b"),
+        ("%%capture out --no-stderr\na = b", "pass{}\na = b"),
+        ("%%timeit -n 10 a = 1\nb", "a = 1{}\nb"),
+        ("%time a = b", "a = b{}"),
+        ("if a:\n    %timeit -n10 -r 3 f(b)", "if a:\n    f(b){}"),
+        ("t = %timeit -o f(b)", "f(b){}"),
+        ("%prun -l 5 f(b)", "f(b){}"),
+        ("%timeit f(b", "pass{}"),
+        ("%timeit f(b)  # why", "pass{}"),
+        ("b?", "pass{}"),
+        ("b.c??", "pass{}"),
+        ("?b", "pass{}"),
+        ("a = !ls", "a = None{}"),
+        ("a, b = %who_ls int", "a, b = None{}"),
+        ("!ls\nc = 1\n!ls", "pass{}\nc = 1\npass{}"),
+    ],
+)
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_what_ipython_runs_is_read_and_the_rest_comes_back(cell: str, shown: str, end: str) -> None:
+    cell, shown = cell.replace("\n", end or "\n") + end, shown.replace("\n", end or "\n") + end
+    raw = dumped(code("import os"), code(cell))
+    source = parse(raw)
+    assert source.skipped == ()
+    text = re.sub(r"  # portnorm_cell_\d+ \d+ of the lines for IPython", "{}", source.text)
+    assert text.endswith("borders between cells\n" + shown)
+    assert source.encode(source.text) == raw
+    if "f(b){}" in shown:
+        assert rewritten(raw, "f(b)", "other.f(b)") == raw.replace(b"f(b)", b"other.f(b)")
+
+
 def test_lines_that_look_like_it_in_strings_and_sums_stay() -> None:
     cell = "a = '''\n%d\n!x\n'''\nb = (1\n% 2)"
     assert parse(dumped(code(cell))).text == cell
@@ -140,11 +174,10 @@ def test_lines_that_look_like_it_in_strings_and_sums_stay() -> None:
 @pytest.mark.parametrize(
     ("cell", "reason"),
     [
-        ("%%bash\nls", "begins with %%bash"),
-        ("\n %%time\nx = 1", "begins with %%time"),
-        ("x = !ls", "is not Python: invalid syntax"),
+        ("%%bash\nls normalize", "begins with %%bash"),
+        ("\n %%writefile a.py\nnormalize = 1", "begins with %%writefile"),
+        ("normalize = = 1", "is not Python: invalid syntax"),
         ("print 1", "is not Python: Missing parentheses"),
-        ("help?", "is not Python: invalid syntax"),
         ("x = 1 \\", "is not Python: unexpected EOF"),
         ("x = '''", "is not Python: unterminated triple-quoted"),
         ("if x:\n", "is not Python: expected an indented block"),
@@ -155,8 +188,9 @@ def test_lines_that_look_like_it_in_strings_and_sums_stay() -> None:
 def test_cells_that_are_no_python_are_skipped_and_named(cell: str, reason: str) -> None:
     raw = dumped(markdown("x"), code("a = 1"), code(cell), code("b = 2"))
     source = parse(raw)
-    ((number, why),) = source.skipped
+    ((number, why, matters),) = source.skipped
     assert (number, why[: len(reason)]) == (3, reason)
+    assert matters is ("normalize" in cell)
     assert cell not in source.text
     assert source.place(3) == (4, 1)
     assert rewritten(raw, "b = 2", "b = 3") == raw.replace(b"b = 2", b"b = 3")
@@ -265,7 +299,7 @@ def test_any_notebook_comes_back_and_a_changed_line_is_all_that_changes(
     assert source.encode(source.text) == raw
     changed = source.encode(source.text.replace("x = 1", "changed = 2"))
     expected = copy.deepcopy(content)
-    skipped = {number for number, _ in source.skipped}
+    skipped = {number for number, _, _ in source.skipped}
     for number, cell in enumerate(expected["cells"], 1):
         if cell["cell_type"] == "code" and number not in skipped:
             text = "".join(cell["source"]).replace("x = 1", "changed = 2")

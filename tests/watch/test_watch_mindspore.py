@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 from typing import Any
@@ -58,6 +59,32 @@ def test_a_call_of_the_operator_is_recorded_as_it_was() -> None:
     assert found_port.status == "at risk"
     assert found_port.use == "portnorm.torch.L2Normalize(axis=-1, epsilon=0.001)(x)"
     assert float(found_port.argument.removeprefix("eps=")) == pytest.approx(1e-3**0.5, rel=1e-5)
+
+
+@needs_hook
+def test_a_call_of_mint_is_recorded_with_torchs_arguments() -> None:
+    from mindspore import mint
+
+    with watched() as found:
+        with contextlib.suppress(Exception):  # it has no kernel on CPUs
+            mint.nn.functional.normalize(Tensor(SPECIAL), dim=-1, eps=1e-6)
+        line = here() - 1
+    (record,) = found.records
+    name = "mindspore.mint.nn.functional.normalize"
+    assert record.call == Call(__file__, line, name, "float32", 2, 2.0, -1, 1e-6)
+    assert port(record).use == "portnorm.torch.normalize(x, dim=-1, eps=1e-06)"
+
+
+@needs_hook
+def test_a_norm_that_mint_did_not_ask_for_is_not_recorded() -> None:
+    from mindspore import mint
+
+    def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+        return mint.linalg.vector_norm(input, p, dim)
+
+    with watched() as found, contextlib.suppress(Exception):
+        normalize(Tensor(SPECIAL))
+    assert found.records == []
 
 
 @needs_hook

@@ -1,8 +1,8 @@
 """Where a module names one of the two functions.
 
-Names are resolved through imports and scopes, so that torchvision's `normalize` is not taken for
-torch's, whatever it is called. What may be one of the two, but cannot be told for sure, is listed
-as unresolved, and never passed over.
+Names are resolved through imports, scopes and assignments, so that torchvision's `normalize` is not
+taken for torch's, whatever it is called. What may be one of the two, but cannot be told for sure,
+is listed as unresolved, and other functions are listed, too: no call of these names is passed over.
 """
 
 from __future__ import annotations
@@ -13,10 +13,26 @@ import functools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple, TypeGuard
 
-from portnorm.source.names.functions import MODULES, NAMES, ORIGINS, STAR_NAMES, Function
-from portnorm.source.names.scopes import Binding, Scopes, Variable
+from portnorm.source.edits import Place
+from portnorm.source.names.functions import (
+    NAMES,
+    ORIGINS,
+    STAR_NAMES,
+    Function,
+    called,
+    framework_of,
+)
+from portnorm.source.names.indirect import Indirect
+from portnorm.source.names.meaning import Elsewhere, Meaning, nowhere
+from portnorm.source.names.meanings import Meanings
+from portnorm.source.names.objects import Objects
+from portnorm.source.names.scopes import Scopes, Variable
 from portnorm.source.names.syntax import Syntax, dotted, first_name, last_name
+
+_MADE = frozenset(f"{origin}()" for origin in ORIGINS if origin.endswith("L2Normalize"))
+"""What a call of a constructor means."""
 
 _CACHED = "_get_cache_prim"
 """MindSpore's function that takes a class of operators, and returns what constructs one."""
@@ -45,6 +61,25 @@ class Use:
     column: int
     cached: bool = False
 
+    @property
+    def framework(self) -> str:
+        """Whose function it is."""
+        return framework_of(self.origin)
+
+
+class Other(NamedTuple):
+    """One call of another function of these names.
+
+    Attributes:
+        line: from 1.
+        column: likewise.
+        reason: what it is, or why that is not known.
+    """
+
+    line: int
+    column: int
+    reason: str
+
 
 @dataclass(frozen=True)
 class Unresolved:
@@ -53,16 +88,24 @@ class Unresolved:
     Attributes:
         code: from the registry in `portnorm.source.codes`.
         message: one sentence.
-        function: which of the two it may mean.
-        line: from 1.
-        column: likewise.
+        origins: what it may mean, in full.
+        span: where it begins and ends.
     """
 
     code: str
     message: str
-    function: Function
-    line: int
-    column: int
+    origins: frozenset[str]
+    span: tuple[Place, Place]
+
+    @property
+    def line(self) -> int:
+        """The line that it begins in."""
+        return self.span[0][0]
+
+    @property
+    def frameworks(self) -> frozenset[str]:
+        """Whose function it may be."""
+        return frozenset(map(framework_of, self.origins))
 
 
 class Module:
@@ -73,10 +116,14 @@ class Module:
         syntax: its syntax tree, and where its nodes stand.
         uses: where it names one of the two.
         unresolved: where it may name one.
-        others: how many calls there are of other functions of these names.
+        others: the calls of other functions of these names.
+        replaced: of the functions that the module puts another one in the place of, the names in
+            full, each with the line that does so.
 
     Args:
         text: of the module.
+        elsewhere: what it imports from other files of one's own.
+        words: what other files call the two functions.
 
     Raises:
         NotPythonError: the running Python does not take the text.
@@ -86,39 +133,58 @@ class Module:
     [('torch.nn.functional.normalize', 2, 5)]
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(
+        self, text: str, elsewhere: Elsewhere = nowhere, words: frozenset[str] = frozenset()
+    ) -> None:
         self.text = text
         self.syntax = Syntax(text)
         self.uses: list[Use] = []
         self.unresolved: list[Unresolved] = []
-        self.others = 0
-        self._modules: dict[Variable, set[str]] = {}
-        self._attributes: dict[ast.ClassDef, dict[str, list[ast.Attribute]]] = {}
-        names = NAMES | {*self._aliases()}
-        nodes: list[ast.Name | ast.Attribute] = self.syntax.all_of(ast.Name)
+        self.others: list[Other] = []
+        self._elsewhere = elsewhere
+        names = NAMES | words
+        names |= {*self._aliases(names)}
+        nodes: list[ast.Name | ast.Attribute] = [*self.syntax.all_of(ast.Name)]
         for node in [*nodes, *self.syntax.all_of(ast.Attribute)]:
             if last_name(node) in names and isinstance(node.ctx, ast.Load):
-                known = _may_be_imported(node) and self._look_at(node)
-                self.others += not known and self.syntax.called(node) is not None
-        for call in self.syntax.all_of(ast.Call):
-            if isinstance(call.func, ast.Name) and call.func.id == "getattr":
-                self._look_at_getattr(call)
+                self._look_at(node)
+        indirect = Indirect(self.syntax, self.meaning, elsewhere)
+        self.replaced: dict[str, int] = {}
+        for one in indirect.places():
+            self._add_unresolved(one.code, one.node, one.origins, one.message)
+            if one.replaces:
+                line = self.unresolved[-1].line
+                self.replaced.update((origin, line) for origin in one.origins)
         self.uses.sort(key=lambda use: (use.line, use.column))
-        self.unresolved.sort(key=lambda one: (one.line, one.column))
+        self.unresolved.sort(key=lambda one: one.span)
+        self.others.sort()
 
     @functools.cached_property
     def scopes(self) -> Scopes:
         """What the names are bound to; most modules name other functions only, and need none."""
         return Scopes(self.syntax)
 
+    @functools.cached_property
+    def objects(self) -> Objects:
+        """What becomes of the objects that L2Normalize constructs."""
+        return Objects(self.syntax, self.scopes)
+
+    @functools.cached_property
+    def _meanings(self) -> Meanings:
+        return Meanings(self.syntax, self.scopes, self._elsewhere)
+
+    def meaning(self, node: ast.AST) -> Meaning:
+        """Return what an expression may mean in full, also where it is assigned or imported."""
+        return self._meanings.of(node)
+
     # --- names -----------------------------------------------------------------------------------
 
-    def _aliases(self) -> Iterator[str]:
-        """Yield what imports call a function of the name of one of the two."""
+    def _aliases(self, names: frozenset[str]) -> Iterator[str]:
+        """Yield what imports call a function of one of the names."""
         statements: list[ast.Import | ast.ImportFrom] = self.syntax.all_of(ast.ImportFrom)
         for statement in [*statements, *self.syntax.all_of(ast.Import)]:
             for alias in statement.names:
-                if alias.asname and alias.name.rpartition(".")[2] in NAMES:
+                if alias.asname and alias.name.rpartition(".")[2] in names:
                     yield alias.asname
 
     def qualified(self, node: ast.AST) -> set[str]:
@@ -150,73 +216,74 @@ class Module:
 
     # --- uses ------------------------------------------------------------------------------------
 
-    def _look_at(self, node: ast.expr) -> bool:
-        """Take note of a name, and return whether it is, or may be, one of the two."""
-        names = self.qualified(node)
+    def _look_at(self, node: ast.Name | ast.Attribute) -> None:
+        """Take note of a name that is, or may be, one of the two, and of calls of others."""
+        names, plain = self.meaning(node)
         origins = names & ORIGINS.keys()
-        if not origins:
-            return self._look_at_the_rest(node)
-        function = ORIGINS[min(origins)]
-        if len(names) > 1:
-            others = sorted(name.lstrip(".") for name in names - {min(origins)})
-            why = f"it may also mean {', '.join(others)} here"
-        elif self._is_misplaced(node):
-            why = "where it stands in an f-string is known from Python 3.12 on only"
-        else:
-            self._add_use(node, *origins)
-            return True
-        self._add_unresolved("PN203", node, function, why)
-        return True
+        if origins:
+            others = sorted(name.lstrip("./") for name in names - {min(origins)})
+            if others:
+                why = f"it may also mean {', '.join(others)} here"
+            elif not plain:
+                why = f"it may be {min(origins)}, or what else is assigned, given or returned"
+            elif self._is_misplaced(node):
+                why = "where it stands in an f-string is known from Python 3.12 on only"
+            else:
+                self._add_use(node, *origins)
+                return
+            self._add_unresolved("PN203", node, origins, why)
+        elif stars := self._may_come_from_a_star(node):
+            origins, modules = stars
+            why = f"nothing binds {dotted(node)} but, maybe, the star import of {modules}"
+            self._add_unresolved("PN202", node, origins, why)
+        elif self._is_unknown(node, names) and (origins := self._meanings.may_mean(node)):
+            shown = " or ".join(sorted(origins))
+            why = f"it may be {shown}: nothing here says what {self._owner(node)} is"
+            self._add_unresolved("PN203", node, origins, why)
+        elif self.syntax.called(node) is not None and last_name(node) in NAMES:
+            (line, column), _ = self.syntax.span(node)
+            self.others.append(Other(line, column, self._why_other(node, names)))
 
-    def _look_at_the_rest(self, node: ast.expr) -> bool:
-        last = last_name(node)
-        for origin, function in ORIGINS.items():
-            module, _, name = origin.rpartition(".")
-            if name != last:
-                continue
-            if self._may_come_from_a_star(node):
-                stars = ", ".join(sorted(self.scopes.stars))
-                why = f"nothing binds {dotted(node)} but, maybe, the star import of {stars}"
-                self._add_unresolved("PN202", node, function, why)
-                return True
-            if isinstance(node, ast.Attribute) and module in self._modules_of(node.value):
-                why = f"it may be {origin}, by way of a name that is assigned"
-                self._add_unresolved("PN203", node, function, why)
-                return True
-        return False
+    def _is_unknown(self, node: ast.AST, names: frozenset[str]) -> TypeGuard[ast.Attribute]:
+        """Return whether an attribute belongs to something that nothing is known of.
 
-    def _may_come_from_a_star(self, node: ast.expr) -> bool:
+        A method of the same name, called on self, is known.
+        """
+        if names or not isinstance(node, ast.Attribute):
+            return False
+        return not self._meanings.of(node.value).names or last_name(node) == "L2Normalize"
+
+    def _owner(self, node: ast.Attribute) -> str:
+        return " ".join(self.syntax.source(node.value).split())
+
+    def _why_other(self, node: ast.expr, names: frozenset[str]) -> str:
+        if names:
+            return f"it is {' or '.join(sorted(name.lstrip('./') for name in names))}"
+        if isinstance(node, ast.Attribute):
+            return f"it is a method of {self._owner(node)}, as far as this file tells"
+        return "nothing in this file binds the name"
+
+    def _may_come_from_a_star(self, node: ast.expr) -> tuple[frozenset[str], str] | None:
+        """Return which functions a name may be that star imports bind, and of which modules."""
         first = first_name(node)
         if not self.scopes.stars or first is None or self.variable(node) is not None:
-            return False
+            return None
+        origins: set[str] = set()
+        modules: set[str] = set()
+        full = dotted(node)
+        for star in sorted(self.scopes.stars):
+            there = self._elsewhere(star + ("" if star.endswith(".") else ".") + full)
+            own = {*there.names} & ORIGINS.keys()
+            if not there.names and self._fits(node, first):
+                own = {*called(last_name(node), self.text)}
+            if own:
+                origins |= own
+                modules.add(star)
+        return (frozenset(origins), ", ".join(sorted(modules))) if origins else None
+
+    @staticmethod
+    def _fits(node: ast.expr, first: ast.Name) -> bool:
         return isinstance(node, ast.Name) or first.id in STAR_NAMES
-
-    def _modules_of(self, node: ast.expr) -> set[str]:
-        """Return the modules that a name may stand for that is assigned in this module."""
-        variable = self.variable(node) if isinstance(node, ast.Name) else None
-        if variable is None:
-            return set()
-        if variable not in self._modules:
-            values = [self._assigned(b) for b in variable.bindings if b.statement is None]
-            known = [self.qualified(value) & MODULES for value in values if value is not None]
-            self._modules[variable] = set().union(*known)
-        return self._modules[variable]
-
-    def _assigned(self, binding: Binding) -> ast.expr | None:
-        """Return the value of the assignment that makes a binding."""
-        statement = self.syntax.statement(binding.node)
-        return statement.value if isinstance(statement, (ast.Assign, ast.AnnAssign)) else None
-
-    def _look_at_getattr(self, call: ast.Call) -> None:
-        if len(call.args) < 2 or not isinstance(call.args[1], ast.Constant):
-            return
-        owner, name = call.args[0], call.args[1].value
-        if name not in NAMES:
-            return
-        for module in sorted(self.qualified(owner) | self._modules_of(owner)):
-            origin = f"{module}.{name}"
-            if origin in ORIGINS:
-                self._add_unresolved("PN201", call, ORIGINS[origin], f"getattr finds {origin}")
 
     @functools.cached_property
     def _in_f_strings(self) -> set[ast.AST]:
@@ -247,75 +314,27 @@ class Module:
             return call, call is not None
         return call, False
 
-    def _add_unresolved(self, code: str, node: ast.expr, function: Function, message: str) -> None:
-        (line, column), _ = self.syntax.span(node)
-        self.unresolved.append(Unresolved(code, message, function, line, column))
+    def attribute(self, use: Use) -> ast.Attribute | None:
+        """Return an attribute of the object that a constructor makes, such as `.shard`, if used.
 
-    # --- L2Normalize: where the object is called -------------------------------------------------
+        Where it cannot be told which of the objects it belongs to, it may be any.
+        """
+        own = self.objects.attributes(use.call)
+        if not own:
+            told = [one for other in self.uses for one in self.objects.attributes(other.call)]
+            own = [one for one in self._attributes_of_operators if one not in told]
+        return min(own, key=lambda one: (one.lineno, one.col_offset), default=None)
+
+    @functools.cached_property
+    def _attributes_of_operators(self) -> list[ast.Attribute]:
+        nodes = self.syntax.all_of(ast.Attribute)
+        return [one for one in nodes if self.meaning(one.value).names & _MADE]
 
     def applications(self, use: Use) -> list[ast.Call]:
-        """Return the calls of the object that a constructor makes, as far as they can be seen.
+        """Return the calls of the object that a constructor makes, as far as they can be seen."""
+        return self.objects.calls(use.call)
 
-        They are: of the object itself, of the name that it is assigned to, if nothing else is
-        assigned to it, and of the attribute of self likewise.
-        """
-        if use.call is None:
-            return []
-        made: ast.expr = use.call
-        while (sharded := self._sharded(made)) is not None:
-            made = sharded
-        call = self.syntax.called(made)
-        if call is not None:
-            return [call]
-        parent = self.syntax.parent(made)
-        if not isinstance(parent, ast.Assign) or len(parent.targets) > 1:
-            return []
-        (target,) = parent.targets
-        named: list[ast.expr] = []
-        if isinstance(target, ast.Name):
-            variable = self.scopes.scope_of[target].variables.get(target.id)
-            if variable is not None and len(variable.bindings) == 1:
-                named = [read.node for read in self.scopes.reads_of(variable)]
-        elif isinstance(target, ast.Attribute):
-            named = self._same_attributes(target)
-        calls = [call for node in named if (call := self.syntax.called(node)) is not None]
-        return sorted(calls, key=lambda call: (call.lineno, call.col_offset))
-
-    def is_sharded(self, use: Use) -> bool:
-        """Return whether `.shard(...)` is called on the object itself."""
-        return use.call is not None and self._sharded(use.call) is not None
-
-    def _sharded(self, made: ast.expr) -> ast.Call | None:
-        attribute = self.syntax.parent(made)
-        if isinstance(attribute, ast.Attribute) and attribute.attr == "shard":
-            return self.syntax.called(attribute)
-        return None
-
-    def _same_attributes(self, target: ast.Attribute) -> list[ast.expr]:
-        """Return an attribute of self wherever its class names it, if it is assigned once."""
-        around = self.syntax.ancestors(target)
-        owner = next((node for node in around if isinstance(node, ast.ClassDef)), None)
-        if owner is None or not _is_of_self(target):
-            return []
-        same = self._attributes_of_self(owner).get(target.attr, [])
-        assigned = [node for node in same if isinstance(self.syntax.parent(node), ast.Assign)]
-        assigned = [node for node in assigned if isinstance(node.ctx, ast.Store)]
-        return [*same] if len(assigned) == 1 else []
-
-    def _attributes_of_self(self, owner: ast.ClassDef) -> dict[str, list[ast.Attribute]]:
-        if owner not in self._attributes:
-            self._attributes[owner] = {}
-            for node in ast.walk(owner):
-                if isinstance(node, ast.Attribute) and _is_of_self(node):
-                    self._attributes[owner].setdefault(node.attr, []).append(node)
-        return self._attributes[owner]
-
-
-def _may_be_imported(node: ast.expr) -> bool:
-    """Return whether a name can stand for something of a module at all."""
-    first = first_name(node)
-    return first is not None and first.id != "self"
-
-
-def _is_of_self(node: ast.Attribute) -> bool:
-    return isinstance(node.value, ast.Name) and node.value.id == "self"
+    def _add_unresolved(
+        self, code: str, node: ast.expr, origins: frozenset[str], message: str
+    ) -> None:
+        self.unresolved.append(Unresolved(code, message, origins, self.syntax.span(node)))

@@ -95,10 +95,14 @@ class Variable:
             before: the order of the statement in the scope that reads it; None if bindings count
                 that come later, too.
         """
+        rest = full[len(self.name) :]
+        return {binding.origin + rest for binding in self.meant(full, before)}
+
+    def meant(self, full: str, before: int | None = None) -> list[Binding]:
+        """Return the bindings that a dotted name may go back to; arguments as of `origins`."""
         earlier = [b for b in self._distinct if before is None or b.order < before]
         known = self._known(full, earlier)
-        rest = full[len(self.name) :]
-        return {b.origin + rest for b in earlier if common_parts(b.path, full) == known}
+        return [b for b in earlier if common_parts(b.path, full) == known]
 
     def is_meant(self, binding: Binding, full: str) -> bool:
         """Return whether no other binding says more about a dotted name.

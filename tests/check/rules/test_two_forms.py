@@ -77,6 +77,8 @@ PORTS = [
 def test_a_port_has_the_forms_of_its_original(case: str) -> None:
     text, places = marked(f"{MINDSPORE}{case}\n")
     original = normalizations(SourceFile.parse("old.py", ORIGINAL.encode()))
-    found = check(SourceFile.parse("new.py", text.encode()), frozenset({"PN132"}), False, original)
+    found = check(
+        SourceFile.parse("new.py", text.encode()), frozenset({"PN132"}), original=original
+    )
     assert [(one.line, one.column) for one in found.findings] == places
     assert all(" of the original: the numbers differ " in one.message for one in found.findings)
