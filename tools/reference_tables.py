@@ -27,6 +27,7 @@ API = {
     "portnorm.exact.torch_cpu": ["normalize", "normalize_vjp"],
     "portnorm.exact.mindspore_cpu": ["l2_normalize", "l2_normalize_vjp"],
     "portnorm.compare": ["compare", "Comparison"],
+    "portnorm.identify": ["identify"],
 }
 
 

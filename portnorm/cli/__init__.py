@@ -9,11 +9,22 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from portnorm import __version__
-from portnorm.cli import bench, certify, check, compare, explain, interrupts, port, reference, watch
+from portnorm.cli import (
+    bench,
+    certify,
+    check,
+    compare,
+    explain,
+    identify,
+    interrupts,
+    port,
+    reference,
+    watch,
+)
 from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, drop, say
 from portnorm.errors import PortnormError
 
-_COMMANDS = (compare, watch, port, check, explain, reference, certify, bench)
+_COMMANDS = (compare, identify, watch, port, check, explain, reference, certify, bench)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

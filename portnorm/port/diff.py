@@ -18,9 +18,9 @@ def unified_diff(path: str, old: bytes, new: bytes) -> bytes:
     @@ -1,2 +1,2 @@
      a
     -b
-    \\ No newline at end of file
+    \ No newline at end of file
     +c
-    \\ No newline at end of file
+    \ No newline at end of file
     """
     name = _from_here(path)
     before, after = _quoted(f"a/{name}"), _quoted(f"b/{name}")

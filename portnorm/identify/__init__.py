@@ -1,0 +1,14 @@
+"""Which normalization turns one array into another: by its form, its axis, its epsilon, its bits.
+
+layouts      the axes along which an array may have been normalized
+epsilons     the epsilons that the data imply
+candidates   all forms with all axes and epsilons, as predictions
+search       the predictions that fit, and those that cannot be told apart
+bits         the builds of the frameworks that give the very same bits
+result       what was found, for people and programs
+"""
+
+from portnorm.identify.result import Explanation, Identification
+from portnorm.identify.search import identify
+
+__all__ = ["Explanation", "Identification", "identify"]

@@ -1,0 +1,61 @@
+"""The axes along which an array may have been normalized, and its vectors along them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Layout(NamedTuple):
+    """How vectors lie in an array.
+
+    Attributes:
+        axes: those of the vectors, in ascending order.
+        transposed: whether the last two axes of the input are exchanged first.
+    """
+
+    axes: tuple[int, ...]
+    transposed: bool = False
+
+
+def layouts(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[Layout]:
+    """Yield the layouts by which an array of one shape may become one of another.
+
+    >>> [layout.axes for layout in layouts((2, 3), (2, 3))]
+    [(0,), (1,), (0, 1)]
+    """
+    exchanged = (*before[:-2], *before[:-3:-1])
+    for transposed, shape in ((False, before), (True, exchanged)):
+        if shape != after or (transposed and len(before) < 2):
+            continue
+        axes = range(len(shape))
+        for count in sorted({1, 2, len(shape)} & {*range(1, len(shape) + 1)}):
+            for chosen in itertools.combinations(axes, count):
+                yield Layout(chosen, transposed)
+
+
+def vectors(x: Array, layout: Layout, is_input: bool = False) -> Array:
+    """Return an array as a matrix with a vector in each row.
+
+    >>> vectors(np.arange(6).reshape(2, 3), Layout((0,))).tolist()
+    [[0, 3], [1, 4], [2, 5]]
+    """
+    if layout.transposed and is_input:
+        x = np.swapaxes(x, -1, -2)
+    last = range(-len(layout.axes), 0)
+    length = int(np.prod([x.shape[axis] for axis in layout.axes], dtype=np.int64))
+    return np.moveaxis(x, layout.axes, last).reshape(-1, length)
+
+
+def index_of(row: int, shape: tuple[int, ...], layout: Layout) -> tuple[int | None, ...]:
+    """Return where in an array a vector lies; None for the axes along it."""
+    kept = [axis for axis in range(len(shape)) if axis not in layout.axes]
+    place = np.unravel_index(row, [shape[axis] for axis in kept]) if kept else ()
+    found = dict(zip(kept, map(int, place), strict=True))
+    return tuple(found.get(axis) for axis in range(len(shape)))
