@@ -5,10 +5,11 @@ call is rewritten where the result is known to be right, and reported where it i
 
     module    the text of one module
     adapter   the style in which calls go to portnorm
-    inline    the style in which calls go to operators of the framework
+    inline    the styles in which calls go to operators of the framework, or to mint
     by_hand   normalization that is written by hand, which goes to a call
     imports   the imports that are added, and those that have become unused
     rewrite   what becomes of one place
+    diff      a change as `git apply` and `patch` take it
     file      one file, and the checks of what came out
 
 Needs pathspec and rich: `pip install 'portnorm[tools]'`.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from portnorm.port.diff import unified_diff
-from portnorm.port.module import Noted, Ported, count, port_source
+from portnorm.port.module import Noted, Ported, Told, port_source
 from portnorm.port.rewrite import Style, Target
 from portnorm.source.files import SourceFile, UnreadableError
 from portnorm.source.findings import (
@@ -25,7 +25,7 @@ from portnorm.source.project import Project
 
 
 @dataclass(frozen=True)
-class PortedFile:
+class PortedFile(Told):
     """What became of a file.
 
     Attributes:
@@ -43,16 +43,6 @@ class PortedFile:
     ignored: int = 0
     findings: tuple[Finding, ...] = ()
     diff: bytes = b""
-
-    @property
-    def rewritten(self) -> int:
-        """How many places were rewritten."""
-        return count(self.places, "rewritten")
-
-    @property
-    def untouched(self) -> int:
-        """How many other calls of the same names there are."""
-        return count(self.places, "untouched")
 
 
 def port_file(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -46,9 +46,23 @@ class Noted(NamedTuple):
     cell: int = 0
 
 
-def count(places: Iterable[Noted], outcome: Outcome) -> int:
-    """Return how many places had an outcome."""
-    return sum(place.outcome == outcome for place in places)
+class Told:
+    """What has `places`, counted by their outcomes."""
+
+    places: tuple[Noted, ...]
+
+    @property
+    def rewritten(self) -> int:
+        """How many places name the adapter now."""
+        return self._count("rewritten")
+
+    @property
+    def untouched(self) -> int:
+        """How many other calls of these names there are."""
+        return self._count("untouched")
+
+    def _count(self, outcome: Outcome) -> int:
+        return sum(place.outcome == outcome for place in self.places)
 
 
 class Reported(NamedTuple):
@@ -70,7 +84,7 @@ class Reported(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Ported:
+class Ported(Told):
     """A text after the port.
 
     Attributes:
@@ -85,16 +99,6 @@ class Ported:
     places: tuple[Noted, ...] = ()
     reported: tuple[Reported, ...] = ()
     ignored: int = 0
-
-    @property
-    def rewritten(self) -> int:
-        """How many places name the adapter now."""
-        return count(self.places, "rewritten")
-
-    @property
-    def untouched(self) -> int:
-        """How many other calls there are of these names."""
-        return count(self.places, "untouched")
 
 
 def port_source(

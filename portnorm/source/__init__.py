@@ -12,6 +12,8 @@
     edits       pieces of text that replace others
     codes       the codes of all that is reported
     findings    what is reported of a line, and the comments that silence it
+    project     what the files of a project import from one another
+    excerpts    findings with the lines of source that they are about
     report      findings as text, JSON, SARIF and annotations of GitHub
     guide       the guide's pages about codes and functions
     config      settings in pyproject.toml
