@@ -193,7 +193,8 @@ def _wrong_call(module: Module, use: Use, unsafe: bool) -> Refused | None:
     if bound.problem and not bound.unknown:
         return Refused("PN206", f"{use.origin} does not take this call: {bound.problem}")
     if use.function == "normalize":
-        return None
+        has_out = use.framework == "mindspore" and "out" in bound.arguments
+        return Refused("PN206", f"{use.origin} takes no out=") if has_out else None
     applications = module.applications(use)
     axis = bound.arguments.get("axis")
     if not applications and axis is not None and _may_be_a_tensor(module, use.call, axis):

@@ -520,6 +520,9 @@ def test_mint_is_taken_both_ways(text: str, to: str, style: str, new: str) -> No
 
 
 def test_mint_has_no_out() -> None:
+    text = MINT + "y = mint.nn.functional.normalize(x, out=y)\n"
+    ported = port_source(text, to="torch")
+    assert (ported.text, [one.code for one in ported.reported]) == (text, ["PN206"])
     text = "import torch.nn.functional as F\ny = F.normalize(x, out=y)\n"
     ported = port_source(text, to="mindspore", style="mint")
     assert (ported.text, [one.code for one in ported.reported]) == (text, ["PN205"])

@@ -11,7 +11,8 @@ from portnorm.source.values import UNKNOWN
 
 def _find(view: View) -> Iterator[Problem]:
     for site in view.normalizes:
-        if site.native and (reasons := list(_reasons(view, site))):
+        is_of_torch = site.native and site.use.framework == "torch"
+        if is_of_torch and (reasons := list(_reasons(view, site))):
             yield Problem(site.call, f"L2Normalize has no counterpart of {', '.join(reasons)}")
 
 

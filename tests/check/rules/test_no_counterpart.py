@@ -33,6 +33,7 @@ MISSES = [
     "y = pm.normalize(x, p=1, dim=(1, 2))",
     "y = TF.normalize(x, 1, 2)",
     "y = torch.norm(x, p=1)",
+    "from mindspore import mint\ny = mint.nn.functional.normalize(x, p=1, dim=(1, 2))",
     "y = F.normalize(x, **options)",
     "def f(p=1):\n    return F.normalize(x, p)",
 ]
