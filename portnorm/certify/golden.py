@@ -22,7 +22,7 @@ from portnorm.certify.encodings import FORMATS, Array, Format, is_nan
 from portnorm.certify.implementations import Outcome, exact
 from portnorm.certify.report import Report
 from portnorm.errors import PortnormError, StrictParityError
-from portnorm.reference import TorchReference, TorchRules, certified
+from portnorm.reference import CudaRules, TorchReference, TorchRules, certified
 from portnorm.terminal import Progress
 
 VALUES, DIGEST, ERROR, NOT_COMPUTED, ELSEWHERE = range(5)
@@ -121,7 +121,7 @@ def _builds_of_one_file(path: Path) -> Iterator[StoredBuild]:
                     yield StoredBuild(build, {part: [path] for part in _PARTS})
 
 
-def _arithmetic(rules: TorchRules) -> list[Any]:
+def _arithmetic(rules: TorchRules | CudaRules) -> list[Any]:
     return [
         getattr(rules, field.name)
         for field in fields(rules)
@@ -241,7 +241,7 @@ _OutcomeOf = Callable[[TorchReference, Case], Outcome]
 
 def _outcomes_by_rules() -> _OutcomeOf:
     """Return a function that computes a case once for all builds with the same rules."""
-    known: dict[tuple[TorchRules, Case], Outcome] = {}
+    known: dict[tuple[TorchRules | CudaRules, Case], Outcome] = {}
 
     def outcome_of(reference: TorchReference, case: Case) -> Outcome:
         key = reference.rules, case

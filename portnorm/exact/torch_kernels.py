@@ -345,13 +345,13 @@ def count_ties(ties, x, norms, table):
 
 
 @kernel
-def share_among_ties(sums, ties, vectors, stored):
-    """Divide each sum by the number of ties."""
+def share_among_ties(sums, ties, vectors, rounds, stored):
+    """Divide each sum by the number of ties, which may be rounded before."""
     previous = enter_default_environment()
     sums, ties, stored = elements(sums), elements(ties), elements(stored)
     for k in range(vectors):
         shared = computed(1.0 * ties[k], stored)
-        if vectors > 1:
+        if rounds:
             shared = rounded(shared, stored)
         sums[k] = rounded(sums[k] / shared, stored)
     leave_default_environment(previous)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portnorm.exact.machine.arrays import Array, Ints
-from portnorm.exact.torch_plans import WIDTH, Plan, SumPlan, gradient_plan, plan_for
+from portnorm.exact.torch_gradient import gradient_layout
+from portnorm.exact.torch_plans import WIDTH, Plan, SumPlan, plan_for, sum_plan
 from portnorm.reference import TorchReference
 
 
@@ -81,9 +82,9 @@ def _norm_plan(
 def _sums(layout: Layout, dtype: str, plan: Plan, reference: TorchReference) -> SumPlan:
     assert layout.g is not None
     strides = _in_bytes(layout.x, dtype), _in_bytes(layout.g, dtype)
-    return gradient_plan(
-        layout.shape, *strides, dtype, plan.dims, plan.p, reference.rules, reference.threads
-    ).sums
+    weighted = gradient_layout(layout.shape, *strides, dtype, plan.dims, plan.p).weighted
+    rules, threads = reference.rules, reference.threads
+    return sum_plan(layout.shape, weighted, plan.dims, dtype, rules, threads)
 
 
 def _in_bytes(strides: Ints, dtype: str) -> Ints:
