@@ -133,6 +133,17 @@ class TorchReference(_Reference):
         """Whether it is a build on a CUDA device."""
         return self.capability == "cuda"
 
+    def is_same_build(self, other: TorchReference) -> bool:
+        """Return whether two have the same release, the same capability and the same device.
+
+        >>> TorchReference("2.11.0+cu130", "cuda").is_same_build(TorchReference("2.11.0", "cuda"))
+        True
+        """
+        here, there = (
+            (_release(build.version), build.capability, build.device) for build in (self, other)
+        )
+        return here == there
+
     @functools.cached_property
     def rules(self) -> TorchRules | CudaRules:
         """The rules of this build.
