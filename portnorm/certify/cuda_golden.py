@@ -20,6 +20,7 @@ import numpy as np
 from portnorm.certify.cases import Case, Dims, Ints, View
 from portnorm.certify.check import Count, Tally
 from portnorm.certify.encodings import FORMATS, Array, Format
+from portnorm.certify.implementations import as_read
 from portnorm.exact import torch_cuda
 from portnorm.exact.torch_walks import (
     broadcast_strides,
@@ -95,9 +96,10 @@ def check_digests(stored: StoredDigests) -> Tally:
 def digests_of(case: Case, reference: TorchReference) -> list[int]:
     """Return the digests of the norm, the result and the gradient of a case."""
     assert case.g is not None
-    x, arguments = case.x.array, (case.p, case.dim, case.eps, reference)
+    x, build = case.x.array, as_read(reference)
+    arguments = case.p, case.dim, case.eps, build
     return [
-        digest(torch_cuda.norms(x, case.p, case.dim, reference)),
+        digest(torch_cuda.norms(x, case.p, case.dim, build)),
         digest(torch_cuda.normalize(x, *arguments)),
         digest(torch_cuda.normalize_vjp(x, case.g.array, *arguments)),
     ]

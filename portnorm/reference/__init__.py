@@ -15,19 +15,27 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields
 
 from portnorm import files
-from portnorm.reference.builds import CUDA_DEVICES, TORCH_CAPABILITIES, Certified, certified
+from portnorm.reference.builds import (
+    CUDA_AS_READ,
+    CUDA_DEVICES,
+    TORCH_CAPABILITIES,
+    Certified,
+    certified,
+)
 from portnorm.reference.kinds import (
     REFERENCES,
     MindSporeReference,
     Reference,
     TorchReference,
     by_framework,
+    current,
 )
 from portnorm.reference.live import MACHINES
 from portnorm.reference.rules import CudaDevice, CudaRules, MindSporeRules, TorchRules
 from portnorm.text import without_repeats
 
 __all__ = [
+    "CUDA_AS_READ",
     "CUDA_DEVICES",
     "MACHINES",
     "REFERENCES",
@@ -42,6 +50,7 @@ __all__ = [
     "TorchRules",
     "by_framework",
     "certified",
+    "current",
     "format_references",
     "parse_references",
     "read_references",

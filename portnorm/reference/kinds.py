@@ -251,6 +251,18 @@ REFERENCES: dict[str, type[TorchReference] | type[MindSporeReference]] = {
 """The kinds of reference, by framework."""
 
 
+def current(framework: str, device: str = "cpu") -> Reference:
+    """Return the reference of a framework that is installed; of torch also on a CUDA device.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+        StrictParityError: a system or a CPU for which nothing is certified, or no such device.
+    """
+    if framework == "torch":
+        return TorchReference.current(device)
+    return REFERENCES[framework].current()
+
+
 def by_framework(references: Iterable[Reference]) -> dict[str, Reference]:
     """Return references by the name of their framework.
 
