@@ -81,10 +81,10 @@ def _device(suffix: str) -> CudaDevice | None:
 
 def check_digests(stored: StoredDigests) -> Tally:
     """Compare stored digests with those of `portnorm.exact.torch_cuda`."""
-    tally, started = Tally(), time.monotonic()
+    tally, started, build = Tally(), time.monotonic(), as_read(stored.reference)
     for number, expected in zip(stored.numbers, stored.digests, strict=True):
         case = cuda_case(number)
-        found = digests_of(case, stored.reference)
+        found = digests_of(case, build)
         for function, want, got in zip(FUNCTIONS, expected, found, strict=True):
             details = {} if want == got else {"expected": f"{want:016x}", "found": f"{got:016x}"}
             tally.add(function, case, Count(1, case.x.size, int(want != got)), details)
@@ -93,11 +93,15 @@ def check_digests(stored: StoredDigests) -> Tally:
     return tally
 
 
-def digests_of(case: Case, reference: TorchReference) -> list[int]:
-    """Return the digests of the norm, the result and the gradient of a case."""
+def digests_of(case: Case, build: Any) -> list[int]:
+    """Return the digests of the norm, the result and the gradient of a case.
+
+    Args:
+        case: any one.
+        build: a reference, or what `as_read` returns for one.
+    """
     assert case.g is not None
-    x, build = case.x.array, as_read(reference)
-    arguments = case.p, case.dim, case.eps, build
+    x, arguments = case.x.array, (case.p, case.dim, case.eps, build)
     return [
         digest(torch_cuda.norms(x, case.p, case.dim, build)),
         digest(torch_cuda.normalize(x, *arguments)),

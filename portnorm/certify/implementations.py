@@ -108,9 +108,11 @@ class AsRead(NamedTuple):
 
 
 def as_read(reference: TorchReference) -> Any:
-    """Return a build on a CUDA device, or what stands in for it where it is not certified."""
+    """Return a build, with the rules in its headers if it is one on a CUDA device."""
     rules = CUDA_AS_READ.get(reference.version.partition("+")[0])
-    return reference if rules is None else AsRead(rules, reference.device)
+    if rules is None or not reference.is_cuda:
+        return reference
+    return AsRead(rules, reference.device)
 
 
 def _exact_cuda(reference: TorchReference) -> Implementation:
