@@ -693,6 +693,13 @@ def test_the_live_device_is_what_torch_says_of_it(monkeypatch: pytest.MonkeyPatc
     assert (found.device.name, asked) == ("seven", ["cuda:1"])
 
 
+def test_a_device_of_another_vendor_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = SimpleNamespace(__version__="2.11.0", version=SimpleNamespace(hip="6.4"))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(StrictParityError, match="torch for ROCm"):
+        TorchReference.current("cuda")
+
+
 def test_without_a_device_torch_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(device: str) -> None:
         raise RuntimeError("No NVIDIA driver\nPlease go and look for one")

@@ -75,8 +75,13 @@ def live_device(torch: Any, device: Any) -> CudaDevice:
     """Return what of a CUDA device the live torch sees.
 
     Raises:
-        StrictParityError: it sees none.
+        StrictParityError: it sees none, or is a build for ROCm, whose devices it calls so, too.
     """
+    if getattr(getattr(torch, "version", None), "hip", None):
+        raise StrictParityError(
+            "the bits of torch for ROCm are not promised: only those on CUDA devices of NVIDIA are "
+            "known"
+        )
     try:
         found = torch.cuda.get_device_properties(device)
     except (AssertionError, RuntimeError) as error:

@@ -95,6 +95,17 @@ class TestOnTorch:
         assert bits(found) == bits(torch_cuda.normalize(x, offset=1))
         assert bits(found) != bits(torch_cuda.normalize(x, offset=0))
 
+    def test_a_tensor_of_a_device_keeps_its_gaps_and_its_offset(self) -> None:
+        """The copy on the host is made where no device is needed, too."""
+        import torch
+
+        from portnorm.torch import _arrays
+
+        x = torch.arange(200.0)[7:].as_strided((4, 1, 5, 3), (30, 9, 2, 0))
+        copy = _arrays._with_its_gaps(x, 7)
+        assert torch.equal(copy, x)
+        assert (copy.stride(), copy.storage_offset()) == (x.stride(), 7)
+
     def test_operators_have_them_too(self, rng: np.random.Generator) -> None:
         import torch
 
