@@ -15,11 +15,12 @@ from portnorm.errors import (
     UnsupportedPWarning,
 )
 from portnorm.options import Options, get_options, set_options
-from portnorm.reference import MindSporeReference, TorchReference
+from portnorm.reference import CudaDevice, MindSporeReference, TorchReference
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CudaDevice",
     "MindSporeReference",
     "NativeParityError",
     "Options",

@@ -22,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import portnorm
-from portnorm import MindSporeReference, StrictParityError, TorchReference
+from portnorm import CudaDevice, MindSporeReference, StrictParityError, TorchReference
 from portnorm.errors import PortnormWarning
 from portnorm.reference import (
+    CUDA_AS_READ,
     REFERENCES,
     TORCH_CAPABILITIES,
     Reference,
@@ -96,7 +97,7 @@ def test_rules_of_another_release_would_be_seen() -> None:
     assert in_words_of_golden(TorchReference("2.13.0").rules) != GOLDEN_RULES["2.14.1", "avx2"]
 
 
-@pytest.mark.parametrize("build", TORCH_BUILDS, ids=" ".join)
+@pytest.mark.parametrize("build", [b for b in TORCH_BUILDS if b[1] != "cuda"], ids=" ".join)
 def test_errors_are_called_as_the_release_calls_them(build: tuple[str, str]) -> None:
     rules = TorchReference(*build).rules
 
@@ -604,3 +605,108 @@ except ModuleNotFoundError as error:
 """
     framework = getattr(portnorm, kind).framework
     assert run_python(code, blocked=["torch", "mindspore"]) == f"True\n{framework}\n"
+
+
+# --- CUDA devices ---------------------------------------------------------------------------------
+
+A100 = CudaDevice.named("A100")
+
+
+def test_a_device_goes_through_json_and_pickle() -> None:
+    reference = TorchReference("2.11.0", "cuda", device=A100)
+    for copied in (
+        TorchReference.from_json(reference.to_json()),
+        pickle.loads(pickle.dumps(reference)),
+        copy.deepcopy(reference),
+    ):
+        assert copied == reference
+        assert copied.device.name == "A100"
+        assert copied.rules is reference.rules
+    assert "device" not in json.loads(TorchReference().to_json())
+    assert "device" not in repr(TorchReference())
+
+
+def test_devices_are_compared_by_what_matters() -> None:
+    assert CudaDevice(108, 2048, "mine") == A100 != CudaDevice(108, 1536, "A100")
+    ours, theirs = (TorchReference("2.11.0", "cuda", device=d) for d in (A100, CudaDevice(1, 1)))
+    assert ours.is_same_build(TorchReference("2.11.0+cu130", "cuda", device=A100))
+    assert not ours.is_same_build(theirs)
+    assert not ours.is_same_build(TorchReference("2.12.0", "cuda", device=A100))
+    assert TorchReference("2.11.0", "cuda").device == CudaDevice.named("H100 SXM")
+
+
+def test_releases_that_were_only_read_are_refused() -> None:
+    assert len(CUDA_AS_READ) > 1
+    for version in CUDA_AS_READ:
+        if version != "2.11.0":
+            with pytest.raises(StrictParityError, match="portnorm certify --device cuda"):
+                _ = TorchReference(version, "cuda").rules
+    assert TorchReference("2.11.0+cu130", "cuda").rules is CUDA_AS_READ["2.11.0"]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: CudaDevice("132", 2048), TypeError, "multiprocessors must be an int, not str"),
+        (lambda: CudaDevice(132, 0), ValueError, "threads_per_multiprocessor must be 1 or more"),
+        (lambda: CudaDevice(132, 2048, None), TypeError, "name must be a str"),
+        (lambda: CudaDevice.named("H1000"), ValueError, "one of 'H100 SXM', .*, not 'H1000'"),
+        (lambda: TorchReference(device=A100), ValueError, "device is for the capability 'cuda'"),
+        (lambda: TorchReference("2.11.0", "cuda", device=7), TypeError, "device must be a CudaDev"),
+        (lambda: TorchReference.current("mps"), ValueError, "device must be one of 'cpu', 'cuda'"),
+    ],
+)
+def test_a_device_that_cannot_be_is_refused(make: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("7", "a device is a JSON object, not int"),
+        ('{"multiprocessors": 7}', "a device lacks 'name', 'threads_per_multiprocessor'"),
+        (
+            '{"multiprocessors": 7, "threads_per_multiprocessor": 7, "name": "", "warp": 32}',
+            "a device cannot have 'warp'",
+        ),
+        ('{"multiprocessors": [], "threads_per_multiprocessor": 7, "name": ""}', "must be an int"),
+    ],
+)
+def test_json_without_a_device_that_can_be_is_refused(device: str, message: str) -> None:
+    record = '{"framework": "torch", "version": "2.11.0", "capability": "cuda", "threads": 1'
+    with pytest.raises(ValueError, match=message):
+        TorchReference.from_json(f'{record}, "device": {device}}}')
+
+
+def test_the_live_device_is_what_torch_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    properties = SimpleNamespace(
+        multi_processor_count=7, max_threads_per_multi_processor=1024, name="seven"
+    )
+    cuda = SimpleNamespace(get_device_properties=lambda d: asked.append(d) or properties)
+    torch = SimpleNamespace(__version__="2.11.0+cu130", cuda=cuda)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    found = TorchReference.current("cuda:1")
+    assert found == TorchReference("2.11.0+cu130", "cuda", device=CudaDevice(7, 1024))
+    assert found.device is not None
+    assert (found.device.name, asked) == ("seven", ["cuda:1"])
+
+
+def test_a_device_of_another_vendor_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = SimpleNamespace(__version__="2.11.0", version=SimpleNamespace(hip="6.4"))
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(StrictParityError, match="torch for ROCm"):
+        TorchReference.current("cuda")
+
+
+def test_without_a_device_torch_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(device: str) -> None:
+        raise RuntimeError("No NVIDIA driver\nPlease go and look for one")
+
+    torch = SimpleNamespace(
+        __version__="2.11.0", cuda=SimpleNamespace(get_device_properties=refuse)
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(StrictParityError, match=r"'cuda': No NVIDIA driver$"):
+        TorchReference.current("cuda")

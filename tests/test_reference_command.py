@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from portnorm import MindSporeReference, StrictParityError, TorchReference, cli
+from portnorm import CudaDevice, MindSporeReference, StrictParityError, TorchReference, cli
 from portnorm.reference import Reference, certified, parse_references, read_references
 from tests.conftest import needs_mindspore, needs_torch
 from tests.imports.blocked import run_python, start_python
@@ -28,7 +28,9 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Result, Result], Non
 
     def install(torch: Result, mindspore: Result) -> None:
         for kind, result in ((TorchReference, torch), (MindSporeReference, mindspore)):
-            monkeypatch.setattr(kind, "current", lambda result=result: raised_or_returned(result))
+            monkeypatch.setattr(
+                kind, "current", lambda *device, result=result: raised_or_returned(result)
+            )
 
     return install
 
@@ -62,6 +64,26 @@ def test_both_references_are_printed_as_json(installed: Any, capsys: Any) -> Non
     assert (code, err) == (0, [])
     assert parse_references(out) == (ARM, MINDSPORE)
     assert json.loads(out) == [json.loads(ARM.to_json()), json.loads(MINDSPORE.to_json())]
+
+
+def test_a_cuda_device_is_one_of_torch_alone(installed: Any, capsys: Any, tmp_path: Path) -> None:
+    gpu = TorchReference("2.11.0+cu130", "cuda", device=CudaDevice(7, 1024, "seven"))
+    installed(gpu, MINDSPORE)
+    code, out, err = run(capsys, "--device", "cuda")
+    assert (code, err) == (0, [])
+    assert parse_references(out) == (gpu,)
+    file = tmp_path / "gpu.json"
+    assert run(capsys, "--device", "cuda", "--save", str(file))[0] == 0
+    (found,) = read_references(file)
+    assert found == gpu
+    assert found.device.name == "seven"
+
+
+def test_without_a_cuda_device_the_reason_is_told(installed: Any, capsys: Any) -> None:
+    installed(StrictParityError("torch sees no CUDA device 'cuda': none"), MINDSPORE)
+    code, out, err = run(capsys, "--device", "cuda")
+    assert (code, out) == (2, "")
+    assert err == ["portnorm: torch sees no CUDA device 'cuda': none"]
 
 
 @pytest.mark.parametrize(("host", "expected"), [("torch", ARM), ("mindspore", MINDSPORE)])
@@ -196,6 +218,8 @@ def test_certified_can_be_restricted_to_one_framework(capsys: Any) -> None:
     [
         (["--certified", "--save", "x"], "--save: not allowed with argument --certified"),
         (["--host", "jax"], "--host: invalid choice: 'jax'"),
+        (["--device", "tpu"], "--device: invalid choice: 'tpu'"),
+        (["--device", "cuda", "--host", "mindspore"], "--device is of torch"),
         (["reference.json"], "unrecognized arguments: reference.json"),
         (["--save"], "--save: expected one argument"),
     ],

@@ -21,10 +21,18 @@ from portnorm.port.inline import DEFINITION
 from portnorm.source.codes import CODES
 
 API = {
-    "portnorm": ["set_options", "get_options", "Options", "TorchReference", "MindSporeReference"],
+    "portnorm": [
+        "set_options",
+        "get_options",
+        "Options",
+        "TorchReference",
+        "CudaDevice",
+        "MindSporeReference",
+    ],
     "portnorm.mindspore": ["normalize", "Normalize", "l2_normalize", "L2Normalize"],
     "portnorm.torch": ["normalize", "Normalize", "l2_normalize", "L2Normalize"],
     "portnorm.exact.torch_cpu": ["normalize", "normalize_vjp"],
+    "portnorm.exact.torch_cuda": ["normalize", "normalize_vjp", "norms"],
     "portnorm.exact.mindspore_cpu": ["l2_normalize", "l2_normalize_vjp"],
     "portnorm.compare": ["compare", "Comparison"],
     "portnorm.identify": ["identify"],

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from portnorm.exact import reduction, torch_cascade
+from portnorm.exact import cuda_kernels, cuda_launch, reduction, torch_cascade
 from portnorm.exact.blocks import Columns, entries
 
 SQUARES = reduction.SQUARES
@@ -158,6 +158,16 @@ def halving(x: Any) -> Any:
     return x[0]
 
 
+def block(x: Any) -> Any:
+    """The sums of a CUDA device, of a row: eight threads, where there are 32 or more."""
+    total, threads = _memory(1), cuda_launch.Launch(True, 8, 1, 1, 0)
+    length, rows = cuda_kernels.buffer_of_rows(threads)
+    add_up = cuda_kernels.sum_rows(cuda_kernels.SumWay(reduction.VALUES, True, 0, False))
+    where = x, 0, 0, 1, _dim(len(x)), 0, threads, (True, True)
+    add_up(total, *where, _memory(rows * length), length)
+    return total[0]
+
+
 SUMS: dict[Callable[[Any], Any], tuple[int, bool]] = {
     left_to_right: (21, True),
     lanes: (21, True),
@@ -166,6 +176,7 @@ SUMS: dict[Callable[[Any], Any], tuple[int, bool]] = {
     four_cascades: (21, False),
     registers: (43, False),
     halving: (21, False),
+    block: (43, False),
 }
 """For each sum the number of its elements, and whether it squares them."""
 

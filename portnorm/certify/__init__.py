@@ -9,6 +9,7 @@ implementations    the functions as the frameworks have them, and as `portnorm.e
 check, report      running, comparing and counting; the table and the reproducer
 builds, worker     a framework in a process of its own
 golden             outputs that are stored in files
+cuda_golden        and those of CUDA devices, of which digests are stored
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from portnorm.certify.builds import Build, Share, installed_builds, nearest_certified
+from portnorm.certify.builds import Build, Share, installed_builds, is_certified, nearest_certified
 from portnorm.certify.cases import Case, mindspore_case, torch_case
 from portnorm.certify.check import Tally
 from portnorm.certify.golden import certify_golden
-from portnorm.certify.report import Report
+from portnorm.certify.report import Report, name_of
 from portnorm.errors import interrupted_with
-from portnorm.reference import Reference, TorchReference
 from portnorm.terminal import Progress
 
 __all__ = [
@@ -70,24 +70,13 @@ def certify(
         stand_in = nearest_certified(build.reference)
         if stand_in != build.reference:
             report.notes.append(f"{name} is not certified: compared with {stand_in.version}")
+        elif not is_certified(build.reference):
+            report.notes.append(f"{name} is not certified: compared with what its headers say")
         if progress is not None:
             progress(name, 0, 1000)
         with interrupted_with(report):
             report.tallies[name] = build.run(share, _as_tally(report, progress, name, share))
     return report
-
-
-def name_of(reference: Reference) -> str:
-    """Return a build's name: framework, version and, for torch, capability.
-
-    >>> name_of(TorchReference("2.13.0+cpu"))
-    'torch 2.13.0 avx2'
-    """
-    version = reference.version.partition("+")[0]
-    parts = [reference.framework, version]
-    if isinstance(reference, TorchReference):
-        parts.append(reference.capability)
-    return " ".join(parts)
 
 
 def _share(seed: int, rank: int, builds: int, cases: int | None, seconds: float | None) -> Share:

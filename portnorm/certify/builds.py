@@ -20,9 +20,9 @@ from typing import Any, Protocol
 
 from portnorm.certify.cases import mindspore_case, torch_case
 from portnorm.certify.check import Progress, Tally, check
-from portnorm.certify.implementations import Implementation, exact, framework
+from portnorm.certify.implementations import Implementation, as_read, exact, framework
 from portnorm.errors import PortnormError, StrictParityError
-from portnorm.reference import REFERENCES, Reference, TorchReference, certified
+from portnorm.reference import REFERENCES, Reference, TorchReference, certified, current
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,16 @@ class InProcess:
     Args:
         name: ``"torch"`` or ``"mindspore"``.
         ours: what to compare it with instead of `portnorm.exact`.
+        device: on which torch runs, ``"cpu"`` or ``"cuda"``.
 
     Raises:
         ImportError: it cannot be imported.
         StrictParityError: a system or a CPU for which nothing is certified.
     """
 
-    def __init__(self, name: str, ours: Implementation | None = None) -> None:
-        self.reference: Reference = REFERENCES[name].current()
-        self._theirs = framework(name)
+    def __init__(self, name: str, ours: Implementation | None = None, device: str = "cpu") -> None:
+        self.reference = current(name, device)
+        self._theirs = framework(name, device)
         self._ours = ours or exact(nearest_certified(self.reference))
 
     def run(self, share: Share, progress: Progress | None = None) -> Tally:
@@ -85,21 +86,31 @@ class InProcess:
         return check(cases, self._theirs, self._ours, seconds=share.seconds, progress=progress)
 
 
+def is_certified(reference: Reference) -> bool:
+    """Return whether the bits of a build are promised."""
+    try:
+        return reference.rules is not None
+    except StrictParityError:
+        return False
+
+
 def nearest_certified(reference: Reference) -> Reference:
     """Return the build itself, or if it is not certified, the certified one before it.
+
+    A release on CUDA devices whose rules were read stands for itself.
 
     >>> nearest_certified(TorchReference("2.13.1+cpu", "avx512", 2)).version
     '2.13.0'
     >>> nearest_certified(TorchReference("1.13.1")).version
     '2.0.1'
     """
-    try:
-        _ = reference.rules
-    except StrictParityError:
-        versions = _certified_versions(reference)
-        older = [version for version in versions if _key(version) <= _key(reference.version)]
-        return replace(reference, version=older[-1] if older else versions[0])
-    return reference
+    if isinstance(reference, TorchReference) and as_read(reference) is not reference:
+        return reference
+    if is_certified(reference):
+        return reference
+    versions = _certified_versions(reference)
+    older = [version for version in versions if _key(version) <= _key(reference.version)]
+    return replace(reference, version=older[-1] if older else versions[0])
 
 
 def _certified_versions(reference: Reference) -> tuple[str, ...]:
@@ -130,13 +141,14 @@ class InSubprocess:
     Args:
         name: ``"torch"`` or ``"mindspore"``.
         capability: what torch is to use of the CPU; None for all that it can.
+        device: on which torch runs, ``"cpu"`` or ``"cuda"``.
     """
 
-    def __init__(self, name: str, capability: str | None = None) -> None:
+    def __init__(self, name: str, capability: str | None = None, device: str = "cpu") -> None:
         self._name = name
         self._log = tempfile.TemporaryFile()  # closed in __exit__  # noqa: SIM115
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "portnorm.certify.worker", name],
+            [sys.executable, "-m", "portnorm.certify.worker", name, device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -221,8 +233,10 @@ _LADDERS = (("default", "avx2", "avx512"), ("neon", "sve256"))
 
 
 @contextlib.contextmanager
-def installed_builds(hosts: Iterable[str]) -> Iterator[tuple[list[Build], list[str]]]:
-    """Start every build of these frameworks that runs here.
+def installed_builds(
+    hosts: Iterable[str], device: str = "cpu"
+) -> Iterator[tuple[list[Build], list[str]]]:
+    """Start every build of these frameworks that runs here, on a CPU or a CUDA device.
 
     Yields:
         The builds, and why frameworks are missing.
@@ -232,7 +246,7 @@ def installed_builds(hosts: Iterable[str]) -> Iterator[tuple[list[Build], list[s
         notes: list[str] = []
         installed = [host for host in hosts if importlib.util.find_spec(host) is not None]
         notes += [f"{host} is not installed" for host in hosts if host not in installed]
-        first = {host: stack.enter_context(InSubprocess(host)) for host in installed}
+        first = {host: stack.enter_context(InSubprocess(host, device=device)) for host in installed}
         for host, build in first.items():
             try:
                 below = _capabilities_below(build.reference)

@@ -5,6 +5,7 @@ The files are data, whoever made them: nothing in the folder is run or unpickled
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -18,11 +19,12 @@ import numpy as np
 
 from portnorm.certify.cases import Case, View
 from portnorm.certify.check import Count, Tally, compare
+from portnorm.certify.cuda_golden import check_digests, read_digests
 from portnorm.certify.encodings import FORMATS, Array, Format, is_nan
 from portnorm.certify.implementations import Outcome, exact
-from portnorm.certify.report import Report
+from portnorm.certify.report import Report, name_of
 from portnorm.errors import PortnormError, StrictParityError
-from portnorm.reference import TorchReference, TorchRules, certified
+from portnorm.reference import CudaRules, TorchReference, TorchRules, certified
 from portnorm.terminal import Progress
 
 VALUES, DIGEST, ERROR, NOT_COMPUTED, ELSEWHERE = range(5)
@@ -52,7 +54,7 @@ def certify_golden(folder: Path, progress: Progress | None = None) -> Report:
     """Compare stored outputs of torch with `portnorm.exact`.
 
     Args:
-        folder: in the format of tests/golden.
+        folder: in the format of tests/golden, or of tests/golden/cuda.
         progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
@@ -60,14 +62,23 @@ def certify_golden(folder: Path, progress: Progress | None = None) -> Report:
         OSError: a file cannot be read.
     """
     try:
-        cases = read_cases(folder)
-        builds = list(read_builds(folder))
+        devices = [*read_digests(folder), *read_digests(folder / "cuda")]
+        only_devices = devices and not (folder / "cases.jsonl").exists()
+        cases = [] if only_devices else read_cases(folder)
+        builds = [] if only_devices else list(read_builds(folder))
         report, outcome_of = Report(None), _outcomes_by_rules()
-        for rank, build in enumerate(builds):
-            name = f"torch {build.reference.version} {build.reference.capability}"
+        checks: list[tuple[str, Callable[[], Tally]]] = [
+            (name_of(build.reference), functools.partial(_check_build, build, cases, outcome_of))
+            for build in builds
+        ]
+        checks += [
+            (name_of(stored.reference), functools.partial(check_digests, stored))
+            for stored in devices
+        ]
+        for rank, (name, check) in enumerate(checks):
             if progress is not None:
-                progress(name, rank, len(builds))
-            report.tallies[name] = _check_build(build, cases, outcome_of)
+                progress(name, rank, len(checks))
+            report.tallies[name] = check()
         return report
     except _MALFORMED as error:
         raise GoldenError(f"{folder}: not a folder of stored outputs: {error!r}") from error
@@ -121,7 +132,7 @@ def _builds_of_one_file(path: Path) -> Iterator[StoredBuild]:
                     yield StoredBuild(build, {part: [path] for part in _PARTS})
 
 
-def _arithmetic(rules: TorchRules) -> list[Any]:
+def _arithmetic(rules: TorchRules | CudaRules) -> list[Any]:
     return [
         getattr(rules, field.name)
         for field in fields(rules)
@@ -241,7 +252,7 @@ _OutcomeOf = Callable[[TorchReference, Case], Outcome]
 
 def _outcomes_by_rules() -> _OutcomeOf:
     """Return a function that computes a case once for all builds with the same rules."""
-    known: dict[tuple[TorchRules, Case], Outcome] = {}
+    known: dict[tuple[TorchRules | CudaRules, Case], Outcome] = {}
 
     def outcome_of(reference: TorchReference, case: Case) -> Outcome:
         key = reference.rules, case

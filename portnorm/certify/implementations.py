@@ -5,15 +5,22 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from portnorm.certify.cases import Case, View
 from portnorm.certify.encodings import Array
 from portnorm.errors import StrictParityError
-from portnorm.exact import mindspore_cpu, torch_cpu
-from portnorm.reference import MindSporeReference, Reference, TorchReference
+from portnorm.exact import mindspore_cpu, torch_cpu, torch_cuda
+from portnorm.reference import (
+    CUDA_AS_READ,
+    CudaDevice,
+    CudaRules,
+    MindSporeReference,
+    Reference,
+    TorchReference,
+)
 
 
 @dataclass(frozen=True)
@@ -35,17 +42,22 @@ _ERRORS = (IndexError, RuntimeError, TypeError, ValueError, StrictParityError)
 """What the two functions raise for arguments that they do not take, and what portnorm refuses."""
 
 
-def framework(name: str) -> Implementation:
-    """Return the function as the framework of this name has it.
+def framework(name: str, device: str = "cpu") -> Implementation:
+    """Return the function as the framework of this name has it; torch also on a CUDA device.
 
     Raises:
         ImportError: it cannot be imported.
     """
-    return _torch() if name == "torch" else _mindspore()
+    return _torch(device) if name == "torch" else _mindspore()
 
 
 def exact(reference: Reference) -> Implementation:
-    """Return the function as `portnorm.exact` has it, with the bits of this build."""
+    """Return the function as `portnorm.exact` has it, with the bits of this build.
+
+    Those of a release on CUDA devices that was never compared are such as its headers say.
+    """
+    if isinstance(reference, TorchReference) and reference.is_cuda:
+        return _exact_cuda(reference)
     if isinstance(reference, TorchReference):
         return _exact_torch(reference)
     return _exact_mindspore(reference)
@@ -88,6 +100,36 @@ def _exact_torch(reference: TorchReference) -> Implementation:
     return run
 
 
+class AsRead(NamedTuple):
+    """A build on a CUDA device whose rules were read in headers: what `torch_cuda` needs of it."""
+
+    rules: CudaRules
+    device: CudaDevice | None
+
+
+def as_read(reference: TorchReference) -> Any:
+    """Return a build, with the rules in its headers if it is one on a CUDA device."""
+    rules = CUDA_AS_READ.get(reference.version.partition("+")[0])
+    if rules is None or not reference.is_cuda:
+        return reference
+    return AsRead(rules, reference.device)
+
+
+def _exact_cuda(reference: TorchReference) -> Implementation:
+    build = as_read(reference)
+
+    def run(case: Case) -> Outcome:
+        x = case.x.array
+        arguments = (case.p, case.dim, case.eps, build)
+        return _outcome(
+            case,
+            lambda: torch_cuda.normalize(x, *arguments),
+            lambda _: torch_cuda.normalize_vjp(x, _cotangent(case).array, *arguments),
+        )
+
+    return run
+
+
 def _exact_mindspore(reference: MindSporeReference) -> Implementation:
     def run(case: Case) -> Outcome:
         x = case.x.array
@@ -109,14 +151,14 @@ def _cotangent(case: Case) -> View:
 # --- torch ----------------------------------------------------------------------------------------
 
 
-def _torch() -> Implementation:
+def _torch(device: str) -> Implementation:
     import torch
     import torch.nn.functional as F
 
     def run(case: Case) -> Outcome:
         if torch.get_num_threads() != case.threads:
             torch.set_num_threads(case.threads)
-        x = _torch_tensor(case.x).requires_grad_(case.g is not None)
+        x = _torch_tensor(case.x, device).requires_grad_(case.g is not None)
         y: Any = None
 
         def forward() -> Array:
@@ -125,7 +167,7 @@ def _torch() -> Implementation:
             return _torch_words(y.detach())
 
         def gradient(_: Array) -> Array:
-            (result,) = torch.autograd.grad(y, x, _torch_tensor(_cotangent(case)))
+            (result,) = torch.autograd.grad(y, x, _torch_tensor(_cotangent(case), device))
             return _torch_words(result)
 
         return _outcome(case, forward, gradient)
@@ -133,19 +175,20 @@ def _torch() -> Implementation:
     return run
 
 
-def _torch_tensor(view: View) -> Any:
+def _torch_tensor(view: View, device: str) -> Any:
     import torch
 
     if view.form.dtype == "bfloat16":
         buffer = torch.from_numpy(view.buffer.view(np.int16)).view(torch.bfloat16)
     else:
         buffer = torch.from_numpy(view.buffer.view(view.form.numpy))
-    return buffer.as_strided(view.shape, view.strides, view.offset)
+    return buffer.to(device).as_strided(view.shape, view.strides, view.offset)
 
 
 def _torch_words(tensor: Any) -> Array:
     import torch
 
+    tensor = tensor.cpu()
     if tensor.dtype == torch.bfloat16:
         words: Array = tensor.view(torch.int16).numpy()
         return words.view(np.uint16)

@@ -8,6 +8,7 @@ from typing import Any
 
 from portnorm import __version__
 from portnorm.certify.check import Class, Count, Tally
+from portnorm.reference import Reference, TorchReference
 
 
 @dataclass
@@ -142,3 +143,21 @@ def _reproducer(first: dict[str, Any]) -> Iterator[str]:
         elif name.endswith("_word"):
             continue
         yield f"  {name:<10} {value}"
+
+
+def name_of(reference: Reference) -> str:
+    """Return a build's name: framework, version and, for torch, capability and device.
+
+    >>> name_of(TorchReference("2.13.0+cpu"))
+    'torch 2.13.0 avx2'
+    >>> name_of(TorchReference("2.11.0", "cuda"))
+    'torch 2.11.0 cuda H100 SXM'
+    """
+    version = reference.version.partition("+")[0]
+    parts = [reference.framework, version]
+    if isinstance(reference, TorchReference):
+        parts.append(reference.capability)
+        if device := reference.device:
+            numbers = f"{device.multiprocessors}x{device.threads_per_multiprocessor}"
+            parts.append(device.name or numbers)
+    return " ".join(parts)

@@ -15,13 +15,13 @@ from portnorm.errors import StrictParityError
 _BETWEEN_REPORTS = 0.1
 
 
-def main(name: str) -> None:
+def main(name: str, device: str) -> None:
     """Say which build of the framework this is, then run the share of cases that comes in."""
     # What a framework itself prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     try:
-        build = InProcess(name)
+        build = InProcess(name, device=device)
     except (ImportError, OSError, StrictParityError) as error:
         _send(answers, {"unavailable": f"{name} cannot be used: {error}"})
         return
@@ -50,4 +50,4 @@ def _send(answers: TextIO, answer: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -9,9 +9,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools, positive
+from portnorm.cli.common import (
+    AGREE,
+    DIFFER,
+    BadInputError,
+    add_host_and_device,
+    hosts_of,
+    needs_tools,
+    positive,
+)
 from portnorm.cli.interrupts import so_far
-from portnorm.reference import REFERENCES
 
 if TYPE_CHECKING:
     from portnorm.certify import Report
@@ -41,7 +48,7 @@ def add_parser(commands: Commands) -> None:
         help=f"stop after S seconds and what compiling takes (default {_SECONDS} without --cases)",
     )
     parser.add_argument("--seed", type=_seed, metavar="N", help="repeat the cases of another run")
-    parser.add_argument("--host", choices=REFERENCES, help="this framework only")
+    add_host_and_device(parser, "this framework only")
     parser.add_argument(
         "--golden",
         metavar="DIR",
@@ -53,7 +60,9 @@ def add_parser(commands: Commands) -> None:
 
 def _certify(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
-    if arguments.golden is not None:
+    if arguments.golden is None:
+        hosts_of(arguments)  # before anything is started
+    else:
         _check_golden(arguments)
     with needs_tools("certify"):
         from portnorm.terminal import progress_bar
@@ -79,6 +88,8 @@ def _check_golden(arguments: argparse.Namespace) -> None:
     for name in ("cases", "seconds", "seed"):
         if getattr(arguments, name) is not None:
             raise BadInputError(f"--{name} is for random cases, and --golden has stored ones")
+    if arguments.device != "cpu":
+        raise BadInputError("--device is for random cases, and --golden has those of any device")
     if arguments.host == "mindspore":
         raise BadInputError("--golden has outputs of torch only")
 
@@ -92,8 +103,7 @@ def _report(arguments: argparse.Namespace, started: float, progress: Progress) -
     if seconds is None and arguments.cases is None:
         seconds = _SECONDS
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
-    hosts = [arguments.host] if arguments.host else list(REFERENCES)
-    with certify.installed_builds(hosts) as (builds, notes):
+    with certify.installed_builds(hosts_of(arguments), arguments.device) as (builds, notes):
         if seconds is not None:  # starting the frameworks took some
             seconds -= time.monotonic() - started
         report = certify.certify(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from portnorm import notice
+from portnorm.reference import REFERENCES
 from portnorm.text import did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -76,6 +77,30 @@ def positive(kind: type[float]) -> Callable[[str], float]:
 
     read.__name__ = "positive number"
     return read
+
+
+def add_host_and_device(parser: argparse.ArgumentParser, host: str) -> None:
+    """Add the options that say which frameworks are looked at, and where torch runs."""
+    parser.add_argument("--host", choices=REFERENCES, help=host)
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="where torch runs; on a CUDA device it is the only framework (default cpu)",
+    )
+
+
+def hosts_of(arguments: argparse.Namespace) -> list[str]:
+    """Return the frameworks that these options name.
+
+    Raises:
+        BadInputError: MindSpore on a CUDA device.
+    """
+    if arguments.device == "cpu":
+        return [arguments.host] if arguments.host else list(REFERENCES)
+    if arguments.host == "mindspore":
+        raise BadInputError("--device is of torch, and --host names MindSpore")
+    return ["torch"]
 
 
 def say(text: str) -> None:

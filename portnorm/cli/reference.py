@@ -7,13 +7,13 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from portnorm.cli.common import BAD_INPUT, DONE, say
+from portnorm.cli.common import BAD_INPUT, DONE, add_host_and_device, hosts_of, say
 from portnorm.errors import StrictParityError
 from portnorm.reference import (
-    REFERENCES,
     Certified,
     Reference,
     certified,
+    current,
     format_references,
     write_references,
 )
@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
         epilog="The number of threads is the one that torch starts with here. Exit codes: 0 at "
         "least one framework was found, 2 none, or bad usage.",
     )
-    parser.add_argument("--host", choices=REFERENCES, help="of this framework only")
+    add_host_and_device(parser, "of this framework only")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--save", metavar="FILE", help="write to FILE instead")
     instead.add_argument(
@@ -43,11 +43,11 @@ def add_parser(commands: Commands) -> None:
 
 
 def _reference(arguments: argparse.Namespace) -> int:
-    hosts = [arguments.host] if arguments.host else list(REFERENCES)
+    hosts = hosts_of(arguments)
     if arguments.certified:
         _print_table([row for row in certified() if row.framework in hosts])
         return DONE
-    references = [reference for host in hosts if (reference := _installed(host))]
+    references = [reference for host in hosts if (reference := _installed(host, arguments.device))]
     if not references:
         return BAD_INPUT
     if arguments.save is None:
@@ -57,11 +57,11 @@ def _reference(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _installed(host: str) -> Reference | None:
+def _installed(host: str, device: str) -> Reference | None:
     """Return the reference of a framework that is installed; say what there is to know of it."""
     reference: Reference | None = None
     try:
-        reference = REFERENCES[host].current()
+        reference = current(host, device)
         _ = reference.rules
     except (ImportError, OSError) as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == host

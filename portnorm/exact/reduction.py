@@ -25,9 +25,10 @@ from portnorm.exact.machine.ieee import flushed, fused_multiply_add, rounded, wi
 from portnorm.exact.machine.lanes import lane, load_lanes, zero_lanes
 from portnorm.exact.machine.pointers import shifted, smaller
 
-SQUARES, FUSED_SQUARES, FLUSHED_SQUARES, MAGNITUDES, NONZERO, LARGEST, SMALLEST, POWERS = range(8)
+SQUARES, FUSED_SQUARES, FLUSHED_SQUARES, MAGNITUDES, NONZERO, LARGEST, SMALLEST = range(7)
+POWERS, VALUES = 7, 8
 """What is added up: x*x rounded; x*x not rounded; the same with subnormals taken for 0; |x|; 1 for
-x != 0; max |x|; min |x|; |x|**p."""
+x != 0; max |x|; min |x|; |x|**p; x."""
 
 CHAINS = 8
 """Columns whose sums are kept in registers."""
@@ -59,6 +60,8 @@ def accumulator(kind: int, in_steps: bool) -> Callable[..., Any]:
         if kind == FLUSHED_SQUARES:
             value = flushed(value, stored)
             return flushed(fused_multiply_add(value, value, total), stored)
+        if kind == VALUES:
+            return total + value
         if kind == SQUARES:
             term = value * value
         elif kind == MAGNITUDES:

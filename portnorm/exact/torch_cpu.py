@@ -22,16 +22,14 @@ from portnorm.exact import torch_kernels as kernels
 from portnorm.exact.machine import threads
 from portnorm.exact.machine.arrays import NAMES, Array, Empty, check, empty, laid_out, memory
 from portnorm.exact.torch_cascade import SUM_BLOCK
+from portnorm.exact.torch_gradient import fill_gradient, gradient_layout
 from portnorm.exact.torch_plans import (
-    KINDS,
     LONG_ROW,
-    ROW,
-    GradientPlan,
     Plan,
     SumPlan,
     check_arguments,
-    gradient_plan,
     plan_for,
+    sum_plan,
 )
 from portnorm.reference import TorchReference, TorchRules
 
@@ -84,23 +82,32 @@ def normalize(
 
 def _plan_of(x: Array, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Plan:
     check(x)
-    dtype = NAMES.get(x.dtype.char) or _refuse_dtype(x, reference.rules)
+    rules = _rules_of(reference)
+    dtype = NAMES.get(x.dtype.char) or refuse_dtype(x, rules.integer_error)
     if type(dim) is not int or type(p) not in _NUMBERS or type(eps) not in _NUMBERS:
         # Keys of the cache must not compare equal where they mean different things, as True and 1.
-        arguments = check_arguments(x.shape, dtype, p, dim, eps, reference.rules)
+        arguments = check_arguments(x.shape, dtype, p, dim, eps, rules)
         dim = arguments.dims if x.ndim else semantics.dim_of_scalar(dim)
         p, eps = arguments.p, float(eps)
     # Rules are compared by identity, which takes less time than comparing references.
-    return plan_for(x.shape, x.strides, dtype, p, dim, eps, reference.rules, reference.threads)
+    return plan_for(x.shape, x.strides, dtype, p, dim, eps, rules, reference.threads)
 
 
-def _refuse_dtype(x: Array, rules: TorchRules) -> NoReturn:
+def _rules_of(reference: TorchReference) -> TorchRules:
+    rules = reference.rules
+    if isinstance(rules, TorchRules):
+        return rules
+    raise ValueError("the reference is a CUDA device, whose bits portnorm.exact.torch_cuda has")
+
+
+def refuse_dtype(x: Array, integer_error: str) -> NoReturn:
+    """Refuse an array of another dtype; `integer_error` is the type of torch's error for ints."""
     if x.dtype.kind == "c":
         raise semantics.dtype_is_not_promised(x.dtype)
     try:
         semantics.normalize_arguments(x.shape, x.dtype.name, 2.0, None, 1e-12)
     except RuntimeError as error:
-        if rules.integer_error == "NotImplementedError":
+        if integer_error == "NotImplementedError":
             raise NotImplementedError(str(error)) from None
         raise
     raise TypeError(f"unsupported dtype {x.dtype}")
@@ -169,49 +176,34 @@ def normalize_vjp(
     array([[ 0.12799999, -0.09600001]], dtype=float32)
     """
     reference = reference or _DEFAULT_REFERENCE
+    check_cotangent(x, g)
+    plan = _plan_of(x, p, dim, eps, reference)
+    if plan.p not in semantics.GRADIENT_ORDERS:
+        raise semantics.gradient_is_not_promised(plan.p)
+    dtype, rules = NAMES[x.dtype.char], _rules_of(reference)
+    layout = gradient_layout(x.shape, x.strides, g.strides, dtype, plan.dims, plan.p)
+    sums = sum_plan(x.shape, layout.weighted, plan.dims, dtype, rules, reference.threads)
+    gradient = (new or empty)(x.shape, layout.strides, x.dtype)
+    if x.size:
+        mine = memory(x)
+        given = memory(gradient), mine, memory(g), _norms(mine, plan), layout, plan.p, plan.eps
+        passes = rules.gradient_passes_at_floor
+        fill_gradient(*given, passes, False, lambda into, of: _fill_sums(into, of, sums))
+    return gradient
+
+
+def check_cotangent(x: Array, g: Array) -> None:
+    """Refuse what is no cotangent of x.
+
+    Raises:
+        ValueError: another shape or dtype, or what no tensor is.
+    """
     if g.shape != x.shape or g.dtype != x.dtype:
         raise ValueError(
             f"expected a cotangent of shape {x.shape} and dtype {x.dtype}, "
             f"not {g.shape} and {g.dtype}"
         )
-    plan = _plan_of(x, p, dim, eps, reference)
     check(g)
-    if plan.p not in semantics.GRADIENT_ORDERS:
-        raise semantics.gradient_is_not_promised(plan.p)
-    dtype = NAMES[x.dtype.char]
-    layout = gradient_plan(
-        x.shape,
-        x.strides,
-        g.strides,
-        dtype,
-        plan.dims,
-        plan.p,
-        reference.rules,
-        reference.threads,
-    )
-    gradient = (new or empty)(x.shape, layout.strides, x.dtype)
-    if x.size:
-        target = memory(gradient)
-        _fill_gradient(target, memory(x), memory(g), plan, layout)
-    return gradient
-
-
-def _fill_gradient(gradient: Array, x: Array, g: Array, plan: Plan, layout: GradientPlan) -> None:
-    norms = _norms(x, plan)
-    sums = np.empty_like(norms)
-    # The summands are no longer needed when the gradient is written, and both are dense.
-    scratch, given = (kernels.WEIGH_ROWS * ROW, norms.dtype), (ROW, gradient, x, g, norms)
-    weigh = layout.weigh_units, x.size, scratch, *given, layout.weigh
-    threads.run(kernels.fill_weighted, *weigh, plan.eps)
-    _fill_sums(sums, gradient, layout.sums)
-    if layout.ties is not None:
-        ties = np.zeros(plan.norms, np.int64)
-        kernels.count_ties(ties, x, norms, layout.ties)
-        kernels.share_among_ties(sums, ties, plan.norms, x)
-    scratch = kernels.GRADIENT_ROWS * ROW, norms.dtype
-    combine = layout.combine_units, x.size, scratch, *given, sums, layout.combine
-    kernel = kernels.fill_gradient(KINDS[plan.p])
-    threads.run(kernel, *combine, plan.eps, layout.passes_at_floor)
 
 
 def _fill_sums(sums: Array, weighted: Array, plan: SumPlan) -> None:

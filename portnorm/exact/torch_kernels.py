@@ -10,9 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from portnorm.exact.blocks import DIM, Columns, count, division, offset, place, row, store
+from portnorm.exact.blocks import DIM, Columns, count, division, offset, place, row
 from portnorm.exact.machine.compilation import kernel, part
 from portnorm.exact.machine.ieee import (
     after_entering,
@@ -29,11 +27,7 @@ from portnorm.exact.machine.threads import take, take_next
 from portnorm.exact.reduction import (
     BUFFERS,
     FUSED_SQUARES,
-    LARGEST,
-    MAGNITUDES,
-    NONZERO,
     POWERS,
-    SMALLEST,
     SQUARES,
     sum_by_threads,
     sum_left_to_right,
@@ -46,8 +40,8 @@ NORM_ROWS = BUFFERS + 2
 """Rows of the buffer of `divide_by_norms`: for sums, a partial sum, and norms."""
 SUM_ROWS = LEVELS + CASCADE_BUFFERS + 1
 """Rows of the buffer of `fill_sums`; `fill_sums_of_several_dims` takes a number a thread more."""
-DIVIDE_ROWS, WEIGH_ROWS, GRADIENT_ROWS = 1, 4, 5
-"""Rows of the buffers of `divide_elements`, `fill_weighted` and `fill_gradient`."""
+DIVIDE_ROWS = 1
+"""Rows of the buffer of `divide_elements`."""
 
 
 class NormWay(NamedTuple):
@@ -188,36 +182,7 @@ def divide_elements(queue, buffer, block, y, x, norms, table, eps):
     leave_default_environment(previous)
 
 
-# --- gradient ------------------------------------------------------------------------------------
-# Each step rounds to the dtype, as the operators of torch do that make up the gradient.
-
-
-@kernel
-def fill_weighted(queue, buffer, block, weighted, x, g, norms, table, eps):
-    """Write the cotangent of the divisor, before it is summed: -g * ((x / d) / d).
-
-    Operands: x, g, norms, weighted.
-    """
-    previous = enter_default_environment()
-    weighted, x, g, norms = elements(weighted), elements(x), elements(g), elements(norms)
-    table, rows = elements(table), elements(buffer)
-    floor, result = computed(after_entering(eps), x), shifted(rows, 3 * block)
-    blocks = (table[0] + block - 1) // block
-    unit = take(queue)
-    while unit >= 0:
-        index, column = unit // blocks, unit % blocks * block
-        columns = smaller(block, table[0] - column)
-        xs = row(x, place(index, column, table, 1), table[1], columns, rows)
-        gs = row(g, place(index, column, table, 2), table[2], columns, shifted(rows, block))
-        at = place(index, column, table, 3)
-        ns = row(norms, at, table[3], columns, shifted(rows, 2 * block))
-        for j in range(columns):
-            divisor = at_least(ns[j], floor)
-            slope = rounded(rounded(xs[j] / divisor, x) / divisor, x)
-            result[j] = rounded(-gs[j] * slope, x)
-        store(weighted, place(index, column, table, 4), table[4], result, columns)
-        unit = take_next(queue)
-    leave_default_environment(previous)
+# --- the sum of the gradient ---------------------------------------------------------------------
 
 
 @functools.cache
@@ -329,90 +294,3 @@ def copy_to_sums(sums, weighted, table, from_zero):
         value = widen(weighted[offset(index, table, 1)])
         sums[offset(index, table, 2)] = 0 + value if from_zero else value
     leave_default_environment(previous)
-
-
-@kernel
-def count_ties(ties, x, norms, table):
-    """Count the elements that are as large as the norm. Operands: x, norms."""
-    previous = enter_default_environment()
-    ties, x, norms, table = elements(ties), elements(x), elements(norms), elements(table)
-    for index in range(count(table)):
-        size = abs(widen(x[offset(index, table, 1)]))
-        at = offset(index, table, 2)
-        if size == norms[at] or size != size:
-            ties[at] += 1
-    leave_default_environment(previous)
-
-
-@kernel
-def share_among_ties(sums, ties, vectors, stored):
-    """Divide each sum by the number of ties."""
-    previous = enter_default_environment()
-    sums, ties, stored = elements(sums), elements(ties), elements(stored)
-    for k in range(vectors):
-        shared = computed(1.0 * ties[k], stored)
-        if vectors > 1:
-            shared = rounded(shared, stored)
-        sums[k] = rounded(sums[k] / shared, stored)
-    leave_default_environment(previous)
-
-
-@part
-def sign(value):
-    """Return -1, 0 or 1."""
-    return np.float32(value > 0) - np.float32(value < 0)
-
-
-@functools.cache
-def fill_gradient(kind: int) -> Callable[..., None]:
-    """Return what adds what reaches x through the quotient and what reaches it through the norm.
-
-    Operands: x, g, norms and sums, gradient. The kind is what the norm sums. Nothing passes through
-    the norm below the floor.
-    """
-    is_largest = kind in (LARGEST, SMALLEST)
-
-    def through_norm(value, norm, total, stored):
-        if kind == MAGNITUDES:
-            return rounded(sign(value) * total, stored)
-        if is_largest:
-            size = abs(value)
-            tie = np.float32(size == norm or size != size)
-            return rounded(sign(value) * rounded(total * tie, stored), stored)
-        unit = rounded(value / norm, stored)
-        if norm == 0:
-            unit = norm
-        return rounded(total * unit, stored)
-
-    through_norm = part(through_norm, kind)
-
-    def fill_gradient(
-        queue, buffer, block, gradient, x, g, norms, sums, table, eps, passes_at_floor
-    ):
-        previous = enter_default_environment()
-        gradient, x, g, norms = elements(gradient), elements(x), elements(g), elements(norms)
-        sums, table, rows = elements(sums), elements(table), elements(buffer)
-        floor, nothing = computed(after_entering(eps), x), computed(0.0, x)
-        result = shifted(rows, 4 * block)
-        blocks = (table[0] + block - 1) // block
-        unit = take(queue)
-        while unit >= 0:
-            index, column = unit // blocks, unit % blocks * block
-            columns = smaller(block, table[0] - column)
-            xs = row(x, place(index, column, table, 1), table[1], columns, rows)
-            gs = row(g, place(index, column, table, 2), table[2], columns, shifted(rows, block))
-            at = place(index, column, table, 3)
-            ns = row(norms, at, table[3], columns, shifted(rows, 2 * block))
-            ss = row(sums, at, table[3], columns, shifted(rows, 3 * block))
-            for j in range(columns):
-                direct, norm = rounded(gs[j] / at_least(ns[j], floor), x), ns[j]
-                if kind != NONZERO:
-                    is_used = norm >= floor if passes_at_floor else norm > floor
-                    through = through_norm(xs[j], norm, ss[j] if is_used else nothing, x)
-                    direct = rounded(direct + through, x)
-                result[j] = direct
-            store(gradient, place(index, column, table, 4), table[4], result, columns)
-            unit = take_next(queue)
-        leave_default_environment(previous)
-
-    return kernel(fill_gradient, kind)

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from portnorm.exact.machine.arrays import Array, Ints
-from portnorm.exact.torch_plans import WIDTH, Plan, SumPlan, gradient_plan, plan_for
+from portnorm.exact.torch_gradient import gradient_layout
+from portnorm.exact.torch_plans import WIDTH, Plan, SumPlan, plan_for, sum_plan
 from portnorm.reference import TorchReference
 
 
@@ -51,7 +52,8 @@ def keeps_bits(
         reference: the build of torch.
 
     Returns:
-        False also in some cases in which the bits are the same.
+        False also in some cases in which the bits are the same, and always on a CUDA device, where
+        the launch depends on how many vectors there are.
 
     >>> row, rows = Layout((1, 99), (99, 1)), Layout((5, 99), (99, 1))
     >>> keeps_bits(row, rows, "float32", 2.0, 1, 1e-12, TorchReference())
@@ -60,6 +62,8 @@ def keeps_bits(
     >>> keeps_bits(column, columns, "float32", 2.0, 0, 1e-12, TorchReference())
     False
     """
+    if reference.is_cuda:
+        return False
     one, other = (_norm_plan(layout, dtype, p, dim, eps, reference) for layout in (part, whole))
     if _rule(one) != _rule(other) or not _same(one.reduced[:, 0], other.reduced[:, 0]):
         return False
@@ -81,9 +85,9 @@ def _norm_plan(
 def _sums(layout: Layout, dtype: str, plan: Plan, reference: TorchReference) -> SumPlan:
     assert layout.g is not None
     strides = _in_bytes(layout.x, dtype), _in_bytes(layout.g, dtype)
-    return gradient_plan(
-        layout.shape, *strides, dtype, plan.dims, plan.p, reference.rules, reference.threads
-    ).sums
+    weighted = gradient_layout(layout.shape, *strides, dtype, plan.dims, plan.p).weighted
+    rules, threads = reference.rules, reference.threads
+    return sum_plan(layout.shape, weighted, plan.dims, dtype, rules, threads)
 
 
 def _in_bytes(strides: Ints, dtype: str) -> Ints:

@@ -134,7 +134,7 @@ def plan_for(
         walk = reduction_walk(shape, strides, dims, (y_strides,))
         assert walk is not None
     kept = walk.table(walk.reduced, len(walk.sizes))
-    single = _is_single_element(shape, dims, dim)
+    single = is_single_element(shape, dims, dim)
     way, number = _norm_way(walk, dtype, arguments.p, single, rules, threads)
     block = _block(walk, dtype)
     length = max(block, WIDENED)
@@ -197,7 +197,7 @@ def _norm_way(
     return NormWay(kind, in_steps, 0, 0, False, chunk > 0, neighbours), chunk
 
 
-def _is_single_element(shape: Ints, dims: Ints, dim: Any) -> bool:
+def is_single_element(shape: Ints, dims: Ints, dim: Any) -> bool:
     """Return whether each norm is that of one element; a 0-d tensor tells dim=0 from None."""
     if not shape:
         return semantics.dim_of_scalar(dim) is None
@@ -248,31 +248,7 @@ def _block(walk: Walk, dtype: str) -> int:
     return min(columns, max(4, _CACHE_BYTES // (size * width)))
 
 
-# --- gradient ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class GradientPlan:
-    """What of a gradient depends on layout, arguments and reference, and not on the values.
-
-    Attributes:
-        weigh: table of the elements, as kernels read it. Operands: x, g, norms, weighted.
-        combine: the same. Operands: x, g, norms, gradient.
-        ties: the same, for p = inf and -inf, otherwise None. Operands: x, norms.
-        weigh_units, combine_units: how many rows of at most `ROW` elements they come to.
-        strides: the layout of the gradient, None for a C-contiguous one.
-        passes_at_floor: whether a norm that equals eps has a gradient.
-        sums: how the summands are summed.
-    """
-
-    weigh: Array
-    weigh_units: int
-    combine: Array
-    combine_units: int
-    ties: Array | None
-    strides: Ints | None
-    passes_at_floor: bool
-    sums: SumPlan
+# --- the sum of the gradient ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,53 +282,10 @@ class SumPlan:
 
 
 @functools.lru_cache(maxsize=1024)
-def gradient_plan(
-    shape: Ints,
-    x_byte_strides: Ints,
-    g_byte_strides: Ints,
-    dtype: str,
-    dims: Ints,
-    p: float,
-    rules: TorchRules,
-    threads: int,
-) -> GradientPlan:
-    """Plan what a gradient does after the norms.
-
-    Args:
-        shape, x_byte_strides, g_byte_strides, dtype: of the two arrays.
-        dims, p: of the plan of the forward.
-        rules, threads: of the build of torch.
-    """
-    x_strides = element_strides(x_byte_strides, WIDTH[dtype])
-    g_strides = element_strides(g_byte_strides, WIDTH[dtype])
-    norms = broadcast_strides(shape, keepdim_shape(shape, dims))
-    # Each operator of torch lays its result out as its operands lie.
-    quotient = elementwise_strides(shape, (x_strides, norms))
-    slope = elementwise_strides(shape, (quotient, norms))
-    negated = elementwise_strides(shape, (g_strides,))
-    weighted = elementwise_strides(shape, (negated, slope))
-    ties = None
-    if math.isinf(p):
-        ties = entries(elementwise_walk(shape, (x_strides, norms)).table(0, len(shape)))
-    weigh = elementwise_walk(shape, (x_strides, g_strides, norms, weighted)).table(0, len(shape))
-    direct = elementwise_strides(shape, (g_strides, norms))
-    strides = elementwise_strides(shape, (direct, quotient))
-    combine = elementwise_walk(shape, (x_strides, g_strides, norms, strides)).table(0, len(shape))
-    return GradientPlan(
-        weigh=entries(weigh),
-        weigh_units=units_of(weigh, ROW),
-        combine=entries(combine),
-        combine_units=units_of(combine, ROW),
-        ties=ties,
-        strides=None if strides == contiguous_strides(shape) else strides,
-        passes_at_floor=rules.gradient_passes_at_floor,
-        sums=_sum_plan(shape, weighted, dims, dtype, rules, threads),
-    )
-
-
-def _sum_plan(
+def sum_plan(
     shape: Ints, strides: Ints, dims: Ints, dtype: str, rules: TorchRules, threads: int
 ) -> SumPlan:
+    """Plan the sum of the summands, whose strides are counted in elements."""
     walk = reduction_walk(shape, strides, dims)
     assert walk is not None
     lanes = rules.sum_lanes // 2 if dtype == "float64" else rules.sum_lanes

@@ -43,6 +43,7 @@ class Arithmetic(NamedTuple):
         arguments: of the function, and the reference.
         formula: computes the same with operators of MindSpore, to be differentiated twice; None
             where no second gradient is promised.
+        offset_counts: whether it matters how far into its memory a tensor begins.
     """
 
     forward: Callable[..., Array]
@@ -50,6 +51,7 @@ class Arithmetic(NamedTuple):
     takes_result: bool
     arguments: tuple[Any, ...]
     formula: Callable[[Tensor], Tensor] | None = None
+    offset_counts: bool = False
 
 
 class Encoding(NamedTuple):
@@ -60,11 +62,13 @@ class Encoding(NamedTuple):
         bfloat16: float32 holds the values of a bfloat16 tensor, because `ops.Custom` does not take
             bfloat16.
         strides: of the input, in elements; None for a contiguous one.
+        offset: elements that lie before the first one of the input, as far as that counts.
     """
 
     scalar: bool
     bfloat16: bool
     strides: tuple[int, ...] | None
+    offset: int = 0
 
 
 # --- in PyNative ---------------------------------------------------------------------------------
@@ -73,7 +77,9 @@ class Encoding(NamedTuple):
 def apply(x: Tensor, arithmetic: Arithmetic, strides_count: bool) -> Tensor:
     """Return the result for a tensor in PyNative."""
     strides = tuple(x.stride()) if strides_count and not x.is_contiguous() else None
-    encoding = Encoding(False, x.dtype == mindspore.bfloat16, strides)
+    # Vectors have 8 elements at most.
+    offset = x.storage_offset() % 8 if strides_count and arithmetic.offset_counts else 0
+    encoding = Encoding(False, x.dtype == mindspore.bfloat16, strides, offset)
     if x.size and records_gradient():
         return _Recorded.apply(x, arithmetic, encoding)
     return _tensor(arithmetic.forward(_array(x, encoding), *arithmetic.arguments), encoding)
@@ -118,7 +124,7 @@ class _RecordedGradient(_Function):  # type: ignore[misc]
 def _gradient(
     x: Tensor, dy: Tensor, arithmetic: Arithmetic, encoding: Encoding, results: tuple[Array, ...]
 ) -> Tensor:
-    contiguous = encoding._replace(strides=None)
+    contiguous = encoding._replace(strides=None, offset=0)
     arrays = _array(x, encoding), *results, _array(dy, contiguous)
     return _tensor(arithmetic.backward(*arrays, *arithmetic.arguments), contiguous)
 
@@ -217,6 +223,10 @@ def _decoded(array: Array, encoding: Encoding) -> Array:
         from portnorm.exact.machine.arrays import laid_out
 
         array = laid_out(array, encoding.strides)
+    if encoding.offset:
+        from portnorm.exact.machine.arrays import moved
+
+        array = moved(array, encoding.offset)
     return array
 
 

@@ -29,7 +29,7 @@ def normalize_bits(
     if dtype.startswith("complex"):
         raise semantics.dtype_is_not_promised(dtype)
     _ = reference.rules
-    from portnorm.exact import torch_cpu
+    from portnorm.exact import torch_cpu, torch_cuda
 
     dims: Any = arguments.dims
     if not shape:
@@ -37,6 +37,9 @@ def normalize_bits(
     elif len(dims) == 1:
         dims = dims[0]
     given = arguments.p, dims, _one_nan(arguments.eps), reference
+    if reference.is_cuda:
+        functions = torch_cuda.normalize, torch_cuda.normalize_vjp
+        return Arithmetic(*functions, False, given, offset_counts=True)
     return Arithmetic(torch_cpu.normalize, torch_cpu.normalize_vjp, False, given)
 
 

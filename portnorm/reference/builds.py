@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from portnorm.reference.rules import MindSporeRules, Tail, TorchRules
+from portnorm.reference.rules import CudaDevice, CudaRules, MindSporeRules, Tail, TorchRules
 
 
 def _tail(float32: Tail, float64: Tail, bfloat16: Tail) -> Mapping[str, Tail]:
@@ -97,6 +97,74 @@ TORCH_BUILDS = (
 )
 """The certified builds. Source: tests/golden, and the wheel of 2.5.1 for aarch64."""
 
+_CUDA_HISTORY: dict[str, dict[str, Any]] = {
+    "2.5.1": {},
+    "2.8.0": {},
+    "2.9.1": {},
+    "2.10.0": {
+        "shuffles_fall": True,
+        "x_before_y": True,
+        "vector_from": 128,
+        "half_sum_vector": 8,
+    },
+    "2.11.0": {},
+    "2.12.1": {},
+    "2.13.0": {},
+    "2.14.1": {"gradient_passes_at_floor": False},
+}
+"""What each release of torch changed from the one above, on CUDA devices.
+
+Source: the headers of ATen in the releases. Outputs were compared of `_CUDA_COMPARED` only.
+"""
+
+_FIRST_CUDA_RULES = CudaRules(
+    shuffles_fall=False,
+    x_before_y=False,
+    vector_from=129,
+    half_sum_vector=4,
+    gradient_passes_at_floor=True,
+)
+
+_CUDA_COMPARED = ("2.11.0",)
+"""Releases whose outputs were compared, so that they are certified. Source: tests/golden/cuda."""
+
+CUDA_DEVICES = {
+    name: CudaDevice(multiprocessors, threads, name)
+    for threads, devices in {
+        2048: {
+            "H100 SXM": 132,
+            "H100 PCIe": 114,
+            "H200": 132,
+            "B200": 148,
+            "A100": 108,
+            "A30": 56,
+            "V100": 80,
+        },
+        1536: {
+            "L40S": 142,
+            "L40": 142,
+            "L4": 58,
+            "A40": 84,
+            "A10": 72,
+            "RTX 5090": 170,
+            "RTX 5080": 84,
+            "RTX 4090": 128,
+            "RTX 4080": 76,
+            "RTX 3090": 82,
+            "RTX 3080": 68,
+            "RTX 6000 Ada": 142,
+            "RTX A6000": 84,
+        },
+        1024: {"T4": 40},
+    }.items()
+    for name, multiprocessors in devices.items()
+}
+"""Common devices by name.
+
+Source: multiprocessors from NVIDIA's architecture papers and data sheets; the threads that each
+holds from the table of compute capabilities in the CUDA C++ programming guide.
+"""
+
 MINDSPORE_BUILDS = (
     (
         "x86_64",
@@ -108,21 +176,32 @@ MINDSPORE_BUILDS = (
 """The certified builds: machine, versions, rules."""
 
 
-def _torch_history() -> dict[str, TorchRules]:
-    rules, history = _FIRST_TORCH_RULES, {}
-    for version, changes in _TORCH_HISTORY.items():
-        rules = history[version] = replace(rules, **changes)
-    return history
+_AnyRules = TypeVar("_AnyRules", TorchRules, CudaRules)
 
 
-def _torch_table() -> dict[tuple[str, str], TorchRules]:
+def _by_version(rules: _AnyRules, history: dict[str, dict[str, Any]]) -> dict[str, _AnyRules]:
+    """Return the rules of each release; where one changed nothing, they are one instance."""
+    found = {}
+    for version, changes in history.items():
+        rules = found[version] = replace(rules, **changes) if changes else rules
+    return found
+
+
+CUDA_AS_READ = _by_version(_FIRST_CUDA_RULES, _CUDA_HISTORY)
+"""The rules of releases on CUDA devices, most of them as read in headers and never compared."""
+
+
+def _torch_table() -> dict[tuple[str, str], TorchRules | CudaRules]:
     """Return the rules by version and capability; equal rules are one instance."""
-    history, table = _torch_history(), {}
+    history = _by_version(_FIRST_TORCH_RULES, _TORCH_HISTORY)
+    table: dict[tuple[str, str], TorchRules | CudaRules] = {}
     shared: dict[str, TorchRules] = {}
     for _, capability, versions, instead in TORCH_BUILDS:
         for version in versions:
             rules = replace(history[version], **instead)
             table[version, capability] = shared.setdefault(repr(rules), rules)
+    for version in _CUDA_COMPARED:
+        table[version, "cuda"] = CUDA_AS_READ[version]
     return table
 
 
@@ -139,8 +218,8 @@ class Certified(NamedTuple):
 
     Attributes:
         framework: ``"torch"`` or ``"mindspore"``.
-        machine: ``"x86_64"`` or ``"aarch64"``.
-        capability: the CPU capability that torch uses there; ``""`` for MindSpore.
+        machine: ``"x86_64"`` or ``"aarch64"``; ``"any"`` for CUDA devices, whatever the CPU.
+        capability: the CPU capability that torch uses there, or ``"cuda"``; ``""`` for MindSpore.
         versions: the releases, oldest first.
     """
 
@@ -148,6 +227,9 @@ class Certified(NamedTuple):
     machine: str
     capability: str
     versions: tuple[str, ...]
+
+
+TORCH_CAPABILITIES = (*dict.fromkeys(builds.capability for builds in TORCH_BUILDS), "cuda")
 
 
 def certified() -> tuple[Certified, ...]:
@@ -160,6 +242,7 @@ def certified() -> tuple[Certified, ...]:
     torch x86_64 default 2.14.1 2.15.0
     torch aarch64 neon 2.10.0 2.13.0
     torch aarch64 sve256 2.9.1 2.13.0
+    torch any cuda 2.11.0
     mindspore x86_64  2.9.0 2.10.0
     mindspore aarch64  2.7.1 2.9.0
     """
@@ -168,6 +251,7 @@ def certified() -> tuple[Certified, ...]:
         torch[machine, capability] = torch.get((machine, capability), ()) + versions
     return (
         *(Certified("torch", *build, versions) for build, versions in torch.items()),
+        Certified("torch", "any", "cuda", _CUDA_COMPARED),
         *(
             Certified("mindspore", machine, "", versions)
             for machine, versions, _ in MINDSPORE_BUILDS

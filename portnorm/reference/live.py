@@ -8,6 +8,7 @@ from typing import Any
 
 from portnorm.errors import PortnormWarning, StrictParityError, warn_at_user_line
 from portnorm.reference.builds import MINDSPORE_BUILDS
+from portnorm.reference.rules import CudaDevice
 
 MACHINES = tuple(machine for machine, _, _ in MINDSPORE_BUILDS)
 """Those of the certified builds."""
@@ -68,3 +69,24 @@ def torch_capability(machine: str, reported: str) -> str:
             "The environment variable ATEN_CPU_CAPABILITY makes torch use another."
         )
     return names[reported]
+
+
+def live_device(torch: Any, device: Any) -> CudaDevice:
+    """Return what of a CUDA device the live torch sees.
+
+    Raises:
+        StrictParityError: it sees none, or is a build for ROCm, whose devices it calls so, too.
+    """
+    if getattr(getattr(torch, "version", None), "hip", None):
+        raise StrictParityError(
+            "the bits of torch for ROCm are not promised: only those on CUDA devices of NVIDIA are "
+            "known"
+        )
+    try:
+        found = torch.cuda.get_device_properties(device)
+    except (AssertionError, RuntimeError) as error:
+        # torch goes on about where to get it, or about its own source code.
+        reason = str(error).strip().partition("\n")[0]
+        raise StrictParityError(f"torch sees no CUDA device {str(device)!r}: {reason}") from error
+    threads = found.max_threads_per_multi_processor
+    return CudaDevice(found.multi_processor_count, threads, found.name)

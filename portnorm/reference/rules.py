@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Tail = Literal["plain", "fused", "mod4"]
@@ -49,6 +49,78 @@ class TorchRules:
     single_element_squared: bool
     half_name: str
     integer_error: str
+
+
+@dataclass(frozen=True, eq=False)
+class CudaRules:
+    """How a build of torch adds on a CUDA device, and where its versions differ.
+
+    Two builds with the same rules share one instance, so instances compare by identity.
+
+    Attributes:
+        shuffles_fall: inside a warp the sums of threads 16 apart are added first, then those 8, 4,
+            2 and 1 apart; otherwise 1, 2, 4, 8, 16.
+        x_before_y: a block adds along x first, then along y; otherwise the other way round.
+        vector_from: elements from which a contiguous row is read in vectors.
+        half_sum_vector: elements of such a vector in the sum of the gradient, of the 16-bit dtypes;
+            elsewhere a vector has 4.
+        gradient_passes_at_floor: where the norm equals eps, the gradient is that of the norm.
+    """
+
+    shuffles_fall: bool
+    x_before_y: bool
+    vector_from: int
+    half_sum_vector: int
+    gradient_passes_at_floor: bool
+
+
+@dataclass(frozen=True)
+class CudaDevice:
+    """What of a CUDA device has a say in the bits.
+
+    Args:
+        multiprocessors: how many it has.
+        threads_per_multiprocessor: how many threads each can hold.
+        name: what it is called; it does not count when devices are compared.
+
+    Raises:
+        TypeError: a number is no int, or the name is no str.
+        ValueError: a number is less than 1.
+
+    >>> CudaDevice.named("A100") == CudaDevice(108, 2048)
+    True
+    """
+
+    multiprocessors: int
+    threads_per_multiprocessor: int
+    name: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("multiprocessors", "threads_per_multiprocessor"):
+            number = getattr(self, name)
+            if not isinstance(number, int) or isinstance(number, bool):
+                raise TypeError(f"{name} must be an int, not {type(number).__name__}")
+            if number < 1:
+                raise ValueError(f"{name} must be 1 or more")
+        if not isinstance(self.name, str):
+            raise TypeError(f"name must be a str, not {type(self.name).__name__}")
+
+    @staticmethod
+    def named(name: str) -> CudaDevice:
+        """Return a common device, as its vendor describes it.
+
+        Raises:
+            ValueError: none of this name is known.
+
+        >>> CudaDevice.named("RTX 4090").multiprocessors
+        128
+        """
+        from portnorm.reference.builds import CUDA_DEVICES
+
+        if name not in CUDA_DEVICES:
+            known = ", ".join(map(repr, CUDA_DEVICES))
+            raise ValueError(f"name must be one of {known}, not {name!r}")
+        return CUDA_DEVICES[name]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,9 @@ def normalize(
 
     It is here so that one model file runs on both frameworks. "native" and "semantic" are the
     same thing in this cell; "strict" has the bits of the option's `TorchReference`, also inside a
-    compiled graph, and there the gradient of the gradient is that of "semantic".
+    compiled graph, and there the gradient of the gradient is that of "semantic". That holds for
+    tensors of any device: on a CUDA one the bits are those of a CPU build, unless the reference
+    is a CUDA device, too.
 
     Args:
         input: floating-point or complex tensor of any shape.

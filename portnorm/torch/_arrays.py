@@ -19,7 +19,7 @@ from portnorm import semantics
 from portnorm.errors import StrictParityError
 from portnorm.reference import MindSporeReference, TorchReference
 from portnorm.torch import _pinned
-from portnorm.torch._arguments import dtype_name
+from portnorm.torch._arguments import dtype_name, is_dense
 
 
 class _Exact(NamedTuple):
@@ -36,6 +36,16 @@ def _exact() -> _Exact:
     from portnorm.exact import mindspore_cpu, torch_cpu
 
     return _Exact(np.ndarray, torch_cpu, mindspore_cpu)
+
+
+def _function_of_torch(name: str, x: Tensor, reference: TorchReference) -> Callable[..., Any]:
+    """Return what has the bits of the reference; on a CUDA device those depend on the offset."""
+    if not reference.is_cuda:
+        function: Callable[..., Any] = getattr(_exact().torch_cpu, name)
+        return function
+    from portnorm.exact import torch_cuda
+
+    return functools.partial(getattr(torch_cuda, name), offset=x.storage_offset())
 
 
 # --- tensors and arrays ---------------------------------------------------------------------------
@@ -70,8 +80,12 @@ def array(x: Tensor) -> Any:
     return _exact().ndarray(x.shape, dtype, memory, 0, strides)
 
 
-def on_host(x: Tensor) -> Tensor:
+def on_host(x: Tensor, reference: TorchReference | None = None) -> Tensor:
     """Return the tensor that an array can share memory with, in the same layout.
+
+    Args:
+        x: the tensor, on any device.
+        reference: whose bits are wanted. On a CUDA device they depend on gaps and on the offset.
 
     Raises:
         StrictParityError: a sparse or another special layout.
@@ -83,16 +97,36 @@ def on_host(x: Tensor) -> Tensor:
             "those of dense tensors are known. Use x.to_dense(), or parity='semantic'."
         )
     x = x.detach()
+    if x.is_cuda and reference is not None and reference.is_cuda:
+        offset = x.data_ptr() // x.itemsize % _MOST_IN_VECTOR
+        if offset or not is_dense(x.shape, x.stride()):
+            return _with_its_gaps(x, offset)
     x = (_pinned.to_host(x) if x.is_cuda else x.cpu()).resolve_conj().resolve_neg()
     if x._is_zerotensor():
         x = x.clone()
     return x if x.data_ptr() % x.itemsize == 0 else _aligned(x)
 
 
+_MOST_IN_VECTOR = 8
+"""Elements that a CUDA device reads at once, at most; torch gives it memory that is aligned."""
+
+
+def _with_its_gaps(x: Tensor, offset: int) -> Tensor:
+    """Copy all that lies between the first element and the last one."""
+    x = x.resolve_conj().resolve_neg()
+    memory = _memory_of(x)
+    copy = torch.empty(offset + len(memory), dtype=x.dtype)
+    copy[offset:].copy_(memory)
+    return copy.as_strided(x.shape, x.stride(), offset)
+
+
 def _aligned(x: Tensor) -> Tensor:
+    return _memory_of(x).clone().as_strided(x.shape, x.stride(), 0)
+
+
+def _memory_of(x: Tensor) -> Tensor:
     last = sum((n - 1) * stride for n, stride in zip(x.shape, x.stride(), strict=True))
-    memory = x.as_strided((last + 1,), (1,)).clone()
-    return memory.as_strided(x.shape, x.stride(), 0)
+    return x.as_strided((last + 1,), (1,))
 
 
 def like_quotient(x: Tensor, dims: Sequence[int]) -> Tensor:
@@ -193,10 +227,10 @@ def _computed_alike(
 def normalize(
     x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference, pinned: bool = False
 ) -> Tensor:
-    """Return the bits of `torch.nn.functional.normalize` on a CPU."""
+    """Return the bits of `torch.nn.functional.normalize`."""
     if not x.numel():
         return _normalize_nothing(x, p, dim, eps, reference)
-    function, arguments = _exact().torch_cpu.normalize, (p, dim, eps, reference)
+    function, arguments = _function_of_torch("normalize", x, reference), (p, dim, eps, reference)
     if not pinned and _lies_as_its_result(x):
         return _computed_alike(function, (x,), arguments)
     places = functools.partial(_strides_of_quotient, x.shape, x.stride(), dim)
@@ -212,12 +246,13 @@ def normalize_vjp(
     reference: TorchReference,
     pinned: bool = False,
 ) -> Tensor:
-    """Return the bits of the gradient of `torch.nn.functional.normalize` on a CPU."""
+    """Return the bits of the gradient of `torch.nn.functional.normalize`."""
     if not x.numel():
         return _normalize_nothing(x, p, dim, eps, reference)
     arguments = p, dim, eps, reference
     places = functools.partial(_strides_of_gradient, x.shape, x.stride(), g.stride(), dim)
-    return _computed(_exact().torch_cpu.normalize_vjp, (x, g), arguments, places, pinned)
+    function = _function_of_torch("normalize_vjp", x, reference)
+    return _computed(function, (x, g), arguments, places, pinned)
 
 
 def _normalize_nothing(x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Tensor:

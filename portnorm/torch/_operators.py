@@ -55,7 +55,9 @@ def _operator(name: str, arguments: str) -> Callable[[Callable[..., Tensor]], An
 @_operator("normalize", "Tensor input, float p, int[] dim, float eps, str reference")
 def _normalize(x: Tensor, p: float, dim: list[int], eps: float, reference: str) -> Tensor:
     build = _torch_reference(reference)
-    found = _arrays.normalize(_arrays.on_host(x), p, _dim(dim), eps, build, x.is_cuda)
+    if is_live(build, x):
+        return F.normalize(x.detach(), p, _dim(dim), eps)
+    found = _arrays.normalize(_arrays.on_host(x, build), p, _dim(dim), eps, build, x.is_cuda)
     return found.to(x.device)
 
 
@@ -67,7 +69,9 @@ def _normalize_backward(
     g: Tensor, x: Tensor, p: float, dim: list[int], eps: float, reference: str
 ) -> Tensor:
     build = _torch_reference(reference)
-    tensors = _arrays.on_host(g), _arrays.on_host(x)
+    if is_live(build, x):
+        return _live_gradient(g, x, p, _dim(dim), eps)
+    tensors = _arrays.on_host(g, build), _arrays.on_host(x, build)
     found = _arrays.normalize_vjp(*tensors, p, _dim(dim), eps, build, x.is_cuda)
     return found.to(x.device)
 
@@ -90,6 +94,28 @@ def _l2_normalize_backward(
     tensors = _arrays.on_host(dy), _arrays.on_host(x), _arrays.on_host(y)
     found = _arrays.l2_normalize_vjp(*tensors, axis, epsilon, build, x.is_cuda)
     return found.to(x.device)
+
+
+def is_live(reference: TorchReference, x: Tensor) -> bool:
+    """Return whether a tensor lies on the device that a reference names, in this very torch.
+
+    Raises:
+        StrictParityError: the reference is not certified.
+    """
+    _ = reference.rules
+    return x.is_cuda and reference.is_cuda and reference.is_same_build(_reference_of(x.device))
+
+
+@functools.cache
+def _reference_of(device: torch.device) -> TorchReference:
+    return TorchReference.current(str(device))
+
+
+def _live_gradient(g: Tensor, x: Tensor, p: float, dim: Any, eps: float) -> Tensor:
+    """Return the gradient that torch itself computes."""
+    with torch.inference_mode(False), torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        return torch.autograd.grad(F.normalize(leaf, p, dim, eps), leaf, g.detach())[0]
 
 
 def _dim(dims: Sequence[int]) -> Any:

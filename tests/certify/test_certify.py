@@ -158,7 +158,7 @@ def test_starting_the_frameworks_counts_in_the_seconds(
     shares: list[Share] = []
 
     @contextlib.contextmanager
-    def installed(hosts: list[str]) -> Iterator[tuple[list[Slow], list[str]]]:
+    def installed(hosts: list[str], device: str) -> Iterator[tuple[list[Slow], list[str]]]:
         now[0] += 12.0
         yield [Slow(now, shares)], []
 
@@ -210,7 +210,7 @@ def use(monkeypatch: pytest.MonkeyPatch, *builds: InProcess) -> None:
     """Have the command compare with these builds."""
 
     @contextlib.contextmanager
-    def installed(hosts: list[str]) -> Iterator[tuple[list[InProcess], list[str]]]:
+    def installed(hosts: list[str], device: str) -> Iterator[tuple[list[InProcess], list[str]]]:
         yield list(builds), []
 
     monkeypatch.setattr(certify, "installed_builds", installed)

@@ -112,3 +112,12 @@ def halved(terms: Terms, r: Round) -> Fraction:
             t[0] = r(t[0] + t[half - 1])
         half //= 2
     return t[0]
+
+
+def in_block(terms: Terms, r: Round, threads: int) -> Fraction:
+    """On a CUDA device: four sums a thread, of every fourth of its elements; then by halving."""
+    values = []
+    for thread in range(threads):
+        sums = [add_all(terms[thread + nth * threads :: 4 * threads], r) for nth in range(4)]
+        values.append(add_all(sums[1:], r, sums[0]))
+    return halved(values, r)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from portnorm.exact import mindspore_cpu, torch_cpu
+from portnorm.certify.implementations import AsRead
+from portnorm.exact import mindspore_cpu, torch_cpu, torch_cuda
 from portnorm.exact.accurate import Definition, divide, divide_vjp
-from portnorm.reference import MindSporeReference, TorchReference
+from portnorm.reference import CUDA_AS_READ, CudaDevice, MindSporeReference, TorchReference
 from tests.exact.random_cases import STORAGE, random_case, random_values
 from tests.exact.same_encoding import Array, words
 
@@ -43,6 +44,35 @@ def torch_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
                     yield f"gradient {name}", grad
                 except RuntimeError as error:  # of cases that torch refuses
                     yield f"{error!r} {name}", np.zeros(0, np.float32)
+
+
+CUDA = (
+    TorchReference("2.11.0", "cuda"),
+    AsRead(CUDA_AS_READ["2.5.1"], CudaDevice.named("T4")),
+)
+
+
+def cuda_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+    for reference in CUDA:
+        for dtype in STORAGE:
+            for _ in range(3):
+                case = random_case(rng, dtype, elements=150)
+                arguments = *case.arguments[:3], reference
+                name = f"cuda {reference} {case}"
+                try:
+                    yield f"forward {name}", torch_cuda.normalize(case.x, *arguments)
+                    yield f"gradient {name}", torch_cuda.normalize_vjp(case.x, case.g, *arguments)
+                except RuntimeError as error:  # of cases that torch refuses
+                    yield f"{error!r} {name}", np.zeros(0, np.float32)
+            # Rows that are read in vectors, of which the first is not aligned.
+            x = random_values(rng, 3 * 263, dtype)[1:-2].reshape(3, 262)
+            yield f"forward cuda rows {dtype}", torch_cuda.normalize(x, 2.0, 1, 1e-12, reference)
+            found = torch_cuda.normalize_vjp(x, x, 2.0, 1, 1e-12, reference)
+            yield f"gradient cuda rows {dtype}", found
+        # Blocks that share an output.
+        for shape, dim in (((66_000, 2), 0), ((1, 132_000), 1)):
+            x = random_values(rng, shape[0] * shape[1], "float32").reshape(shape)
+            yield f"forward cuda {shape}", torch_cuda.normalize(x, 1.0, dim, 1e-12, reference)
 
 
 def shared_out(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
@@ -93,7 +123,7 @@ def definitions(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
 def results(seed: int) -> list[tuple[str, str]]:
     """Return the name and the encoding of each result."""
     rng = np.random.default_rng(seed)
-    parts = (torch_results, shared_out, powers, mindspore_results, definitions)
+    parts = (torch_results, cuda_results, shared_out, powers, mindspore_results, definitions)
     with np.errstate(all="ignore"):
         return [
             (f"{number}: {name}", f"{array.dtype}{array.shape} {words(array).tobytes().hex()}")

@@ -487,3 +487,71 @@ def kernel_times(kernels: Any, x: Tensor, g: Tensor, launch: Any) -> tuple[float
         microseconds(lambda: kernels.run(x, None, launch, EPSILON), 9),
         microseconds(lambda: kernels.run(x, g, launch, EPSILON), 9),
     )
+
+
+# --- strict parity with the bits of a CUDA device -------------------------------------------------
+
+
+def live_reference() -> portnorm.TorchReference:
+    """Return the live device; skip where its torch is not certified."""
+    reference = portnorm.TorchReference.current(CUDA)
+    try:
+        _ = reference.rules
+    except portnorm.StrictParityError as error:
+        pytest.skip(str(error)[:60])
+    return reference
+
+
+LAYOUTS = {
+    "rows": lambda x: x,
+    "columns": lambda x: x.T,
+    "offset": lambda x: x.reshape(-1)[1:-1029].view(-1, 1030),
+    "gaps": lambda x: x[:, 1:],
+}
+
+
+@needs_numba
+@pytest.mark.parametrize("layout", LAYOUTS)
+@each_dtype
+def test_a_cuda_reference_is_torch_itself_on_the_device_and_anywhere_else(
+    dtype: torch.dtype, layout: str
+) -> None:
+    reference = live_reference()
+    memory = torch.randn(64 * 1030, dtype=torch.float64).to(dtype).reshape(64, 1030)
+    found = []
+    for device in (CUDA, "cpu"):
+        x = LAYOUTS[layout](memory.to(device)).requires_grad_()
+        with portnorm.set_options(parity="strict", reference=reference):
+            y = adapted.normalize(x)
+            (gradient,) = torch.autograd.grad(y, x, torch.ones_like(y))
+        found.append((y.detach().cpu(), gradient.cpu()))
+    leaf = LAYOUTS[layout](memory.to(CUDA)).requires_grad_()
+    live = F.normalize(leaf)
+    (expected,) = torch.autograd.grad(live, leaf, torch.ones_like(live))
+    for y, gradient in found:
+        assert torch.equal(y, live.detach().cpu())
+        assert torch.equal(gradient, expected.cpu())
+
+
+@needs_numba
+def test_another_device_is_computed_on_the_host_with_the_layout_of_the_tensor() -> None:
+    """Seven other multiprocessors: no live device is that, so that the host has to compute."""
+    other = portnorm.TorchReference("2.11.0", "cuda", device=portnorm.CudaDevice(7, 2048))
+    x = torch.randn(64 * 1031)[1:].as_strided((60, 1030), (1031, 1))
+    with portnorm.set_options(parity="strict", reference=other):
+        memory = torch.zeros(64 * 1031, device=CUDA)
+        on_device = memory[1:].as_strided((60, 1030), (1031, 1)).copy_(x)
+        assert torch.equal(adapted.normalize(on_device).cpu(), adapted.normalize(x))
+
+
+@needs_numba
+def test_what_the_device_makes_of_odd_floors() -> None:
+    """Cases that no stored digest has."""
+    from portnorm.exact import torch_cuda
+
+    for dtype, eps in ((torch.float16, 1e5), (torch.float32, math.nan), (torch.float64, math.inf)):
+        x = torch.randn(5, 40, dtype=torch.float64).to(dtype)
+        found = torch_cuda.normalize(x.numpy(), eps=eps)
+        expected = F.normalize(x.to(CUDA), eps=eps).cpu()
+        assert torch.equal(torch.from_numpy(found).isnan(), expected.isnan())
+        assert torch.equal(torch.from_numpy(found).nan_to_num(), expected.nan_to_num())

@@ -82,6 +82,7 @@ DESCRIBED: dict[str, Callable[..., Fraction]] = {
     "four_cascades": orders.interleaved,
     "registers": partial(orders.in_registers, lanes=8, paired=False),
     "halving": orders.halved,
+    "block": partial(orders.in_block, threads=8),
 }
 
 

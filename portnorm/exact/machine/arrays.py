@@ -92,3 +92,13 @@ def laid_out(array: Array, strides: Ints, new: Empty = empty) -> Array:
     copy = new(array.shape, strides, array.dtype)
     copy[...] = array
     return copy
+
+
+def moved(array: Array, offset: int) -> Array:
+    """Return a copy with the same strides that begins some elements into its memory."""
+    strides = element_strides(array.strides, array.itemsize)
+    buffer = np.empty(offset + extent(array.shape, strides), array.dtype)
+    start = offset * array.itemsize
+    copy: Array = np.ndarray(array.shape, array.dtype, buffer, start, array.strides)
+    copy[...] = array
+    return copy
