@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from portnorm.exact import mindspore_cpu, torch_cpu, torch_plans
+from portnorm.exact import cuda_plans, mindspore_cpu, torch_cpu, torch_cuda, torch_plans
 from portnorm.exact.machine.compilation import whole
 from portnorm.exact.machine.ieee import fused_multiply_add, narrow, widen
 from tests.exact.random_cases import converted, random_values
@@ -222,11 +222,19 @@ def control_bits(added: int) -> Iterator[None]:
 
 def all_results(x: Array, g: Array, eps: float) -> list[Array]:
     """Return results of every kernel that works on values, with arguments not seen before."""
-    for plan in (torch_plans.plan_for, torch_plans.sum_plan, mindspore_cpu._plan):
+    for plan in (
+        torch_plans.plan_for,
+        torch_plans.sum_plan,
+        mindspore_cpu._plan,
+        cuda_plans._plan_for,
+        cuda_plans._sum_plan,
+    ):
         plan.cache_clear()
     orders = (0.0, 1.0, 2.0, math.inf)
     found = [torch_cpu.normalize(x, p, dim, eps) for p in orders for dim in (0, 1, None)]
     found += [torch_cpu.normalize_vjp(x, g, p, dim, eps) for p in orders for dim in (0, 1)]
+    found += [torch_cuda.normalize(x, 2.0, dim, eps) for dim in (0, 1)]
+    found += [torch_cuda.normalize_vjp(x, g, 2.0, dim, eps) for dim in (0, 1)]
     if x.dtype != np.uint16:
         y = mindspore_cpu.l2_normalize(x, 1, max(eps, 1e-4 if x.dtype == np.float16 else eps))
         found += [y, mindspore_cpu.l2_normalize_vjp(x, y, g, 1, 1e-4)]
