@@ -12,6 +12,29 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
+DROPPED = 16
+"""Bits of float32 that bfloat16 does not have."""
+
+
+def grain(x: Array) -> int:
+    """Return how many steps of its dtype lie between the numbers that an array can hold.
+
+    It is more than 1 where float32 holds numbers of bfloat16 alone.
+
+    >>> grain(np.array([1.0, 1.0078125], np.float32)), grain(np.array([1.1], np.float32))
+    (65536, 1)
+    """
+    if x.dtype != np.float32:
+        return 1
+    low = np.ascontiguousarray(x).view(np.uint32) & (2**DROPPED - 1)
+    return 1 if low.any() else 2**DROPPED
+
+
+def as_bfloat16(x: Array) -> Array:
+    """Return the encodings of numbers of bfloat16 that float32 holds."""
+    return (np.ascontiguousarray(x).view(np.uint32) >> DROPPED).astype(np.uint16)
+
+
 class Layout(NamedTuple):
     """How vectors lie in an array.
 

@@ -13,7 +13,7 @@ from portnorm.compare.ulp import ulp_distance
 from portnorm.conventions import FORMS
 from portnorm.identify.bits import builds_with_these_bits
 from portnorm.identify.candidates import EPSILONS, Candidate, candidates, in_float16
-from portnorm.identify.layouts import Layout, layouts, vectors
+from portnorm.identify.layouts import Layout, grain, layouts, vectors
 from portnorm.identify.result import Explanation, Identification
 
 Array = NDArray[Any]
@@ -42,7 +42,8 @@ def identify(x: ArrayLike, y: ArrayLike, *, cotangent: ArrayLike | None = None) 
     it on these data.
 
     Args:
-        x: the input, of float16, float32 or float64.
+        x: the input, of float16, float32 or float64. float32 that holds numbers of bfloat16 alone
+            counts as bfloat16.
         y: the output: of the shape of x, or of x with its last two axes exchanged. With a
             cotangent, the gradient with respect to x.
         cotangent: what arrived as gradient of the output, of the shape of x.
@@ -107,7 +108,7 @@ def _screened(
     chosen = np.unique(np.concatenate([order[: _SCREENED // 4], evenly]))
     a, b = rows[chosen], results[chosen]
     c = None if cotangents is None else cotangents[chosen]
-    noise = float(np.finfo(y.dtype).eps)
+    noise = float(np.finfo(y.dtype).eps) * grain(y)
     for rank, candidate in enumerate(_candidates(layout, a, b, c, noise)):
         apart = _distances(candidate, a, b, c).max(axis=1)
         key = float((apart > _limit(rows)).mean()), candidate.scales_all(a), float(np.median(apart))
@@ -151,7 +152,7 @@ def _distances(candidate: Candidate, x: Array, y: Array, g: Array | None) -> Arr
     predicted = _predicted(candidate, x, g, y.dtype)
     with np.errstate(all="ignore"):
         largest = np.abs(predicted.astype(np.float64)).max(axis=1, keepdims=True)
-        spacing = np.spacing(largest.astype(y.dtype)).astype(np.float64)
+        spacing = grain(y) * np.spacing(largest.astype(y.dtype)).astype(np.float64)
         apart = np.abs(predicted.astype(np.float64) - y.astype(np.float64)) / spacing
     same = ulp_distance(predicted, np.ascontiguousarray(y)) == 0
     return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
@@ -224,7 +225,7 @@ def _notes(x: Array, y: Array, best: Explanation) -> Iterator[str]:
         norms = np.sqrt((rows * rows).sum(axis=1))
         scales = (rows * results).sum(axis=1) / (rows * rows).sum(axis=1)
     known = norms[np.isfinite(norms) & (norms > 0)]
-    tolerance = 64 * float(np.finfo(x.dtype).eps) * math.sqrt(rows.shape[1])
+    tolerance = 64 * grain(x) * float(np.finfo(x.dtype).eps) * math.sqrt(rows.shape[1])
     if known.size and np.abs(known - 1).max() <= tolerance:
         yield (
             "The input is of unit norm already: it may be the output of a normalization itself, "

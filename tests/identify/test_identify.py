@@ -13,6 +13,7 @@ import pytest
 
 from portnorm import cli
 from portnorm.conventions import FORMS, Form
+from portnorm.exact import torch_cuda
 from portnorm.identify import Identification, identify
 from portnorm.vectors import normalized
 from tests.conftest import needs_mindspore, needs_torch
@@ -141,6 +142,27 @@ def test_the_build_of_torch_is_named_by_its_bits(rng: np.random.Generator) -> No
     assert any(build.startswith("torch 2.13.0 on a CPU") for build in found.builds)
     y[0, 0] = np.nextafter(y[0, 0], np.float32(2))
     assert identify(x, y).builds == ()
+
+
+def test_a_cuda_device_is_named_by_its_bits(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((50, 300)).astype(np.float32)
+    found = identify(x, torch_cuda.normalize(x))
+    assert str(found.best) == "F.normalize(x, dim=1)"
+    assert [build[:28] for build in found.builds] == ["torch 2.11.0 on a CUDA devic"]
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_numbers_of_few_bits_are_identified(dtype: str, rng: np.random.Generator) -> None:
+    import torch
+
+    x = torch.tensor(rng.standard_normal((64, 32))).to(getattr(torch, dtype))
+    y = torch.nn.functional.normalize(x, dim=1)
+    wide = torch.float32 if dtype == "bfloat16" else torch.float16
+    found = identify(x.to(wide).numpy(), y.to(wide).numpy())
+    assert str(found.best) == "F.normalize(x, dim=1)"
+    assert found.best.error <= 2
+    assert any(build.startswith("torch 2.13.0 on a CPU") for build in found.builds)
 
 
 @needs_mindspore
