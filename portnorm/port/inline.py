@@ -65,7 +65,9 @@ def renamed(module: Module, use: Use, owner: str) -> Rewrite:
 def _on_torch(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rewrite | Refused:
     given = bind(call, PARAMETERS["l2_normalize"]).arguments
     epsilon = _number(given.get("epsilon"), L2NORMALIZE.eps)
-    if epsilon is None or isinstance(epsilon, int) or not 0 < epsilon < math.inf:
+    if epsilon is None:
+        return _not_a_number("epsilon")
+    if isinstance(epsilon, int) or not 0 < epsilon < math.inf:
         return Refused("PN207", "no inline form for an epsilon that is no positive float")
     axis = _axis(module, call, given.get("axis"), unsafe)
     if axis is None:
@@ -117,8 +119,7 @@ def _on_mindspore(module: Module, use: Use, call: ast.Call, unsafe: bool) -> Rew
     p, eps = _number(given.get("p"), 2.0), _number(given.get("eps"), NORMALIZE.eps)
     for parameter, number in (("p", p), ("eps", eps)):
         if number is None:
-            why = f"no inline form for a {parameter} that is not written as a number in the call"
-            return Refused("PN207", why)
+            return _not_a_number(parameter)
     if p != 2:
         return Refused("PN207", "no inline form for p other than 2")
     if eps is None or not _SMALLEST_EPS <= eps < 1:
@@ -162,6 +163,11 @@ def _without_p(module: Module, call: ast.Call, given: Mapping[str, Argument]) ->
 
 
 # --- literals -------------------------------------------------------------------------------------
+
+
+def _not_a_number(parameter: str) -> Refused:
+    why = f"no inline form for a value of {parameter} that is not written as a number in the call"
+    return Refused("PN207", why)
 
 
 def _literal(given: Argument) -> object:

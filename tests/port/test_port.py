@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portnorm.port import port_source
+from portnorm.port import Target, port_source
 from tests.port.cases import REPORTED, TO_MINDSPORE, TO_TORCH, UNTOUCHED
 
 TARGETS = {"mindspore": TO_MINDSPORE, "torch": TO_TORCH}
@@ -570,12 +570,15 @@ def test_a_tensor_by_keyword_is_one_tensor() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["p", "eps"])
+@pytest.mark.parametrize("name", ["p", "eps", "epsilon"])
 def test_a_number_that_is_not_written_in_the_call_is_named(name: str) -> None:
     text = f"import torch.nn.functional as F\ny = F.normalize(x, {name}=number)\n"
-    (reported,) = port_source(text, to="mindspore", style="inline").reported
+    to: Target = "mindspore"
+    if name == "epsilon":
+        text, to = "from mindspore import ops\ny = ops.L2Normalize(1, number)(x)\n", "torch"
+    (reported,) = port_source(text, to=to, style="inline").reported
     assert reported.message == (
-        f"no inline form for a {name} that is not written as a number in the call"
+        f"no inline form for a value of {name} that is not written as a number in the call"
     )
 
 
