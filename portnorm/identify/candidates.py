@@ -48,8 +48,8 @@ class Candidate:
         p: the order of the norm.
         e: its epsilon.
         limit: the largest epsilon that the data allow just as well; `e` where they tell it.
-        own_gradient: whether the gradient is that of the operator of MindSpore, which takes the
-            direction of the vector out below the floor, too.
+        own_gradient: whether the gradient is that of MindSpore's operator, which is not the
+            derivative of its values below the floor.
         steps: what is rounded to the dtype of the output before the division: nothing, the
             "norm", or "all" steps that lead to it.
     """
@@ -117,13 +117,18 @@ class Candidate:
             divisors = self.divisors(x)[:, None]
             norms = np.sqrt((x * x).sum(axis=1, keepdims=True))
             along = (x * g).sum(axis=1, keepdims=True)
+            if self.own_gradient:  # the floor is e here, and the direction of y goes below it, too
+                y = x / divisors
+                return np.asarray(
+                    (g - y * (y * g).sum(axis=1, keepdims=True)) / np.maximum(norms, self.e)
+                )
             if self.form.epsilon == "added" and self.form.divisor == "norm":
                 slope = 1 / (norms * divisors**2)
             else:
                 slope = divisors**-3.0
             if self.form.divisor == "root of mean":
                 slope = slope / x.shape[1]
-            if self.form.epsilon == "bound" and not self.own_gradient:
+            if self.form.epsilon == "bound":
                 slope = np.where(norms * (1 + _SAME) < divisors, 0.0, slope)
             return np.asarray(g / divisors - np.where(along == 0, 0.0, x * along * slope))
 
@@ -195,6 +200,20 @@ def epsilons(
         return [(1e-12, limit), *nearly_told]
     order = np.argsort(np.where(told, norms, np.inf))[: max(1, int(told.sum()) // 8)]
     return _with_near(float(np.median(found[order])))
+
+
+def told_apart(
+    form: Form, known: Iterable[float], smallest: float
+) -> Iterator[tuple[float, float]]:
+    """Yield epsilons that make a difference where the smallest norm is given, with their limits.
+
+    Bounds below all norms make none, and one of them stands for all: the default if it is one.
+    """
+    below = [e for e in known if form.epsilon == "bound" and form.smallest(e) <= smallest]
+    if below:
+        limit = smallest if form.divisor == "norm" else smallest**2
+        yield _default(form) if form.smallest(_default(form)) <= smallest else max(below), limit
+    yield from ((e, e) for e in sorted(known) if e not in below)
 
 
 def _default(form: Form) -> float:

@@ -76,7 +76,8 @@ class Explanation:
             return f"F.normalize({operand}{more}, dim={axes}{eps})"
         if one.form.name == "max_sum" and len(one.layout.axes) == 1:
             epsilon = "" if one.e == L2NORMALIZE.eps else f", epsilon={one.e:.4g}"
-            return f"L2Normalize(axis={axes}{epsilon})({operand})"
+            own = ", as MindSpore's operator computes it" if one.own_gradient else ""
+            return f"L2Normalize(axis={axes}{epsilon})({operand}){own}"
         order = "" if one.p == 2 else f" with p={_number(one.p)}"
         formula = str(Convention(one.form, float(one.e))).replace("x /", f"{operand} /")
         return f"{formula}{order} along {axes}"
@@ -143,8 +144,9 @@ class Identification:
             return
         bits = f", bit for bit as {self.builds[0]}" if self.builds else ""
         yield f"The {what} is {of}{bits}; the largest error is {self.best.error:.3g} ULP."
-        for build in self.builds[1:]:
-            yield f"The bits are those of {build}, too."
+        if more := self.builds[1:]:
+            others = f", and {len(more) - 3} others" if len(more) > 4 else ""
+            yield f"The same bits have {', '.join(more[: 3 if others else 4])}{others}."
         if self.best.candidate.limit > self.best.candidate.e:
             yield f"Any epsilon up to {self.best.candidate.limit:.3g} gives the same here."
         for one in self.same:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from portnorm.compare.ulp import ulp_distance
 from portnorm.conventions import FORMS
 from portnorm.identify.bits import builds_with_these_bits
-from portnorm.identify.candidates import EPSILONS, Candidate, candidates, in_float16
+from portnorm.identify.candidates import EPSILONS, Candidate, candidates, in_float16, told_apart
 from portnorm.identify.layouts import Layout, grain, layouts, vectors
 from portnorm.identify.result import Explanation, Identification
+from portnorm.semantics import NORMALIZE
 
 Array = NDArray[Any]
 
@@ -29,6 +31,9 @@ _FAR = 1e6
 
 _ALIKE = 0.3
 """The difference of mean errors, in ULP, that does not tell two explanations apart."""
+
+_NONE = 0.0, 0.0
+"""The epsilon of a form that has none, and its limit."""
 
 _DTYPES = ("float16", "float32", "float64")
 
@@ -128,10 +133,11 @@ def _candidates(
         floors = (g * g).sum(axis=1) / (g * wide).sum(axis=1)
     implied = {float(f"{floor:.3g}") for floor in floors[:64] if 0 < floor < math.inf}
     known = {*EPSILONS, *implied, *(floor * floor for floor in implied)}
+    smallest = float(np.sqrt((x * x).sum(axis=1)).min())
     return (
-        Candidate(form, layout, e=e, limit=e, own_gradient=own)
+        Candidate(form, layout, e=e, limit=limit, own_gradient=own)
         for form in FORMS.values()
-        for e in (sorted(known) if form.epsilon != "none" else [0.0])
+        for e, limit in (told_apart(form, known, smallest) if form.epsilon != "none" else [_NONE])
         for own in ((False, True) if form.counterpart == "l2_normalize" else (False,))
     )
 
@@ -197,14 +203,36 @@ def _ranked(x: Array, y: Array, g: Array | None, measured: list[Explanation]) ->
         alike = [one for one in alike if not one.candidate.is_fitted]
     alike.sort(key=lambda one: one.rank)
     best, *same = alike
+    if g is None and not best.fits and (twice := _twice(x, y)):
+        notes = [twice]
+    else:
+        notes = [] if g is not None else list(_notes(x, y, best))
     return Identification(
         best=best,
         same=tuple(_without_repeats(best, same)),
         others=tuple(one for one in measured if one not in alike),
         builds=() if g is not None else builds_with_these_bits(x, y, best.candidate),
-        notes=tuple(_notes(x, y, best)) if g is None else (),
+        notes=tuple(notes),
         of_gradient=g is not None,
     )
+
+
+def _twice(x: Array, y: Array) -> str:
+    """Return what to say where y is x, normalized along one axis and then along another."""
+    if x.shape != y.shape:
+        return ""
+    form = FORMS["max_norm"]
+    for first, then in itertools.permutations(range(x.ndim), 2):
+        once = Candidate(form, Layout((first,)), e=NORMALIZE.eps)
+        rows = vectors(x, once.layout).astype(np.float64)
+        order = [axis for axis in range(x.ndim) if axis != first]
+        shape = [x.shape[axis] for axis in (*order, first)]
+        between = np.moveaxis(once.values(rows).reshape(shape), -1, first)
+        again = Candidate(form, Layout((then,)), e=NORMALIZE.eps)
+        apart = _distances(again, *_rows(between, y, None, again.layout))
+        if apart.max() <= 2 * _limit(rows):
+            return f"The output is F.normalize(F.normalize(x, dim={first}), dim={then})."
+    return ""
 
 
 def _without_repeats(best: Explanation, found: list[Explanation]) -> Iterator[Explanation]:

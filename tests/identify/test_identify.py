@@ -178,6 +178,28 @@ def test_the_build_of_mindspore_is_named_by_its_bits(rng: np.random.Generator) -
     assert "portnorm.torch.L2Normalize(axis=1, epsilon=0.0001)(x)" in str(found)
 
 
+@needs_mindspore
+def test_the_gradient_of_mindspores_operator_is_named(rng: np.random.Generator) -> None:
+    import mindspore
+    from mindspore import Tensor, ops
+
+    x = rng.standard_normal((40, 16)).astype(np.float32)
+    x[:8] *= 1e-3
+    g = rng.standard_normal((40, 16)).astype(np.float32)
+    gradient = mindspore.grad(lambda t: (ops.L2Normalize(axis=1)(t) * Tensor(g)).sum())(Tensor(x))
+    found = identify(x, gradient.asnumpy(), cotangent=g)
+    assert str(found.best) == "L2Normalize(axis=1)(x), as MindSpore's operator computes it"
+    assert found.fits
+
+
+def test_an_output_that_was_normalized_twice_is_called_so(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((20, 6, 5)).astype(np.float32)
+    y = normalized(normalized(x, FORMS["norm"], 2), FORMS["norm"], 0)
+    found = identify(x, y)
+    assert not found.fits
+    assert "The output is F.normalize(F.normalize(x, dim=2), dim=0)." in found.notes
+
+
 @needs_torch
 @pytest.mark.parametrize("name", FORMS)
 def test_gradients_are_named(name: str, rng: np.random.Generator) -> None:
