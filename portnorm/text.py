@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -53,6 +52,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     >>> did_you_mean("chekc", ["check", "port"])
     '; did you mean check?'
     """
+    import difflib  # few need it, and it takes a while
+
     close = difflib.get_close_matches(word, list(known), 1)
     return f"; did you mean {close[0]}?" if close else ""
 
