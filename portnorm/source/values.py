@@ -11,7 +11,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 
-from portnorm.source.names import Module, Variable, arguments, dotted, last_name
+from portnorm.source.names import Module, Variable, arguments, default_of, dotted, last_name
 
 
 class Unknown:
@@ -77,15 +77,7 @@ class Values:
         if variable is None or len(variable.bindings) != 1:
             return None
         (parameter,) = (binding.node for binding in variable.bindings)
-        takes = self.module.syntax.parent(parameter)
-        if not isinstance(takes, ast.arguments):
-            return None
-        positional = [*takes.posonlyargs, *takes.args]
-        pairs = [
-            *zip(reversed(positional), reversed(takes.defaults), strict=False),
-            *zip(takes.kwonlyargs, takes.kw_defaults, strict=True),
-        ]
-        return next((default for one, default in pairs if one is parameter), None)
+        return default_of(parameter, self.module.syntax.parent(parameter))
 
     def _constant(self, node: ast.expr | None) -> object:
         if isinstance(node, ast.Constant):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from portnorm.port import port_source
+from portnorm.port import Target, port_source
 from portnorm.source.names import (
     Module,
     NotPythonError,
@@ -286,11 +286,11 @@ def test_only_names_are_dotted() -> None:
 # --- size -----------------------------------------------------------------------------------------
 
 
-def seconds(text: str) -> float:
+def seconds(text: str, to: Target = "mindspore") -> float:
     best = float("inf")
     for _ in range(3):
         start = time.process_time()
-        port_source(text, to="mindspore")
+        port_source(text, to=to)
         best = min(best, time.process_time() - start)
     return best
 
@@ -302,6 +302,30 @@ def seconds(text: str) -> float:
 def test_time_is_in_proportion_to_the_number_of_calls(call: str) -> None:
     few, many = (F + "".join(f"{call.format(n)}\n" for n in range(count)) for count in (250, 2000))
     assert seconds(many) < 20 * seconds(few) + 0.05  # in proportion it is 8; squared it is 64
+
+
+OPS = "from mindspore import ops\n"
+IN_CLASSES = """class A{0}:
+    def __init__(self):
+        self.f = {1}
+    def g(self, x):
+        return self.f{2}(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "part", "to"),
+    [
+        (OPS, "y = ops.L2Normalize(axis=1)(x)\n", "torch"),
+        (OPS, IN_CLASSES.format("{0}", "ops.L2Normalize(axis=1)", ""), "torch"),
+        (F, IN_CLASSES.format("{0}", "F", ".normalize"), "mindspore"),
+        (F + "import config\n", "config.F = F\ny = config.F.normalize(x)\n", "mindspore"),
+    ],
+    ids=["operators", "operators in classes", "modules in classes", "modules in an object"],
+)
+def test_time_is_in_proportion_to_what_is_followed(head: str, part: str, to: Target) -> None:
+    few, many = (head + "".join(part.format(n) for n in range(count)) for count in (125, 1000))
+    assert seconds(many, to) < 20 * seconds(few, to) + 0.05  # in proportion it is 8
 
 
 DEEP = {

@@ -14,11 +14,12 @@ module      where a module names one of the two
 
 from portnorm.source.names.calls import Argument, Bound, argument_span, arguments, bind
 from portnorm.source.names.functions import NAMES, PARAMETERS, Function, might_contain
+from portnorm.source.names.kept import default_of
 from portnorm.source.names.meaning import UNKNOWN, Elsewhere, Meaning, nowhere
 from portnorm.source.names.meanings import Meanings
 from portnorm.source.names.module import Module, Other, Unresolved, Use
 from portnorm.source.names.scopes import Binding, Variable
-from portnorm.source.names.syntax import NotPythonError, Syntax, dotted, last_name, parse
+from portnorm.source.names.syntax import NotPythonError, Syntax, dotted, last_name, member, parse
 
 __all__ = [
     "NAMES",
@@ -41,8 +42,10 @@ __all__ = [
     "argument_span",
     "arguments",
     "bind",
+    "default_of",
     "dotted",
     "last_name",
+    "member",
     "might_contain",
     "nowhere",
     "parse",

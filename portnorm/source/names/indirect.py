@@ -83,7 +83,7 @@ class Indirect:
         elif text.replace(".", "_").isidentifier():
             if text.rpartition(".")[2] in NAMES:
                 yield from self._of_path(node, text)
-        elif _is_given_to(self._syntax, node, _RUN_TEXT) and _calls_one(text):
+        elif _function(self._syntax, node) in _RUN_TEXT and _calls_one(text):
             origins = frozenset().union(*(called(name, text) for name in NAMES if name in text))
             yield Place(node, "PN201", origins, "the text that is run here may call it")
 
@@ -119,8 +119,8 @@ class Indirect:
         for owner in sorted(owners):
             origin = f"{owner}.{name}"
             if origin in ORIGINS:
-                does = self._does(node)
-                yield Place(call, "PN201", frozenset({origin}), f"{does[0]} {origin}", does[1])
+                does, replaces = self._does(node)
+                yield Place(call, "PN201", frozenset({origin}), f"{does} {origin}", replaces)
 
     def _call_around(self, node: ast.AST) -> ast.expr | None:
         """Return the call or item around a string, best one that has a module of the function."""
@@ -138,9 +138,10 @@ class Indirect:
         """Return what is done with a string, and whether that replaces the function."""
         if isinstance(self._syntax.parent(node), ast.Subscript):
             return "a string finds", False
-        if _is_given_to(self._syntax, node, _LOOK_UP):
-            return f"{_function(self._syntax, node)} finds", False
-        return f"{_function(self._syntax, node)} may replace", True
+        function = _function(self._syntax, node)
+        if function in _LOOK_UP:
+            return f"{function} finds", False
+        return f"{function} may replace", True
 
     def _of_path(self, node: ast.Constant, text: str) -> Iterator[Place]:
         owner, _, name = text.rpartition(".")
@@ -155,14 +156,11 @@ class Indirect:
 
 
 def _function(syntax: Syntax, node: ast.AST) -> str:
+    """Return the last name of the function that something is given to."""
     parent = syntax.parent(node)
     if isinstance(parent, ast.keyword):
         parent = syntax.parent(parent)
     return last_name(parent.func) if isinstance(parent, ast.Call) else ""
-
-
-def _is_given_to(syntax: Syntax, node: ast.AST, functions: frozenset[str]) -> bool:
-    return _function(syntax, node) in functions
 
 
 def _calls_one(text: str) -> bool:

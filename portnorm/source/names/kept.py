@@ -1,4 +1,4 @@
-"""Values that a module keeps under a name: as an attribute, a key, or an argument by keyword."""
+"""Values that a module keeps under a name, as an attribute, a key or an argument, and hands on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ import ast
 import functools
 from collections.abc import Iterable, Iterator
 
-from portnorm.source.names.syntax import Syntax, last_name
+from portnorm.source.names.scopes import Variable
+from portnorm.source.names.syntax import Syntax, dotted, last_name
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_ONLY_LOOK = frozenset(
+    {"delattr", "dir", "getattr", "hasattr", "id", "isinstance", "object", "print", "reload"}
+    | {"setattr", "spy", "type", "vars"}
+)
+"""Functions, by their last names, that do not hand on the module that they are given."""
 
 
 class Kept:
@@ -26,6 +34,16 @@ class Kept:
         for node in self._syntax.all_of(ast.Attribute):
             if isinstance(node.ctx, ast.Store):
                 found.setdefault(node.attr, []).append(node)
+        return found
+
+    @functools.cached_property
+    def dotted_attributes(self) -> dict[str, list[ast.Attribute]]:
+        """The same by all of what is written, where that is a dotted name."""
+        found: dict[str, list[ast.Attribute]] = {}
+        for targets in self.attributes.values():
+            for target in targets:
+                if name := dotted(target):
+                    found.setdefault(name, []).append(target)
         return found
 
     @functools.cached_property
@@ -68,11 +86,22 @@ def elements(node: ast.expr) -> list[ast.expr]:
     return list(node.elts) if isinstance(node, (ast.Tuple, ast.List, ast.Set)) else []
 
 
+def default_of(parameter: ast.AST, takes: ast.AST | None) -> ast.expr | None:
+    """Return the default of a parameter among those that a function takes, if it has one."""
+    if not isinstance(takes, ast.arguments):
+        return None
+    positional = [*takes.posonlyargs, *takes.args]
+    pairs = [
+        *zip(reversed(positional), reversed(takes.defaults), strict=False),
+        *zip(takes.kwonlyargs, takes.kw_defaults, strict=True),
+    ]
+    return next((default for one, default in pairs if one is parameter), None)
+
+
 def imported_by(call: ast.Call) -> Iterator[str]:
     """Yield the module that `import_module` and the like import, where a string names it."""
-    name, *more = [one.value if isinstance(one, ast.Constant) else None for one in call.args] or [
-        ""
-    ]
+    given = [one.value if isinstance(one, ast.Constant) else None for one in call.args]
+    name, *more = given or [None]
     package = next((k.value for k in call.keywords if k.arg == "package"), None)
     if isinstance(package, ast.Constant):
         more = [package.value]
@@ -93,7 +122,25 @@ def has_star(nodes: Iterable[ast.expr]) -> bool:
     return any(isinstance(node, ast.Starred) for node in nodes)
 
 
-def is_static(method: ast.AST | None) -> bool:
-    """Return whether a method is given no object."""
-    decorators = getattr(method, "decorator_list", [])
-    return any(last_name(one) == "staticmethod" for one in decorators)
+def class_of_self(syntax: Syntax, variable: Variable) -> ast.ClassDef | None:
+    """Return the class of a method whose first parameter a variable is, and nothing else."""
+    if len(variable.bindings) != 1:
+        return None
+    parameter = variable.bindings[0].node
+    takes = syntax.parent(parameter)
+    method = syntax.parent(takes) if isinstance(takes, ast.arguments) else None
+    if not isinstance(takes, ast.arguments) or not isinstance(method, _FUNCTIONS):
+        return None
+    is_first = [*takes.posonlyargs, *takes.args][:1] == [parameter]
+    is_static = any(last_name(one) == "staticmethod" for one in method.decorator_list)
+    owner = syntax.parent(method)
+    return owner if is_first and not is_static and isinstance(owner, ast.ClassDef) else None
+
+
+def is_handed_on(syntax: Syntax, node: ast.expr) -> bool:
+    """Return whether an expression is given to a function, put into a container, or returned."""
+    parent = syntax.parent(node)
+    if isinstance(parent, ast.Call):
+        return parent.func is not node and last_name(parent.func) not in _ONLY_LOOK
+    kinds = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Yield, ast.Lambda, ast.Return)
+    return isinstance(parent, kinds) and isinstance(getattr(node, "ctx", None), ast.Load)

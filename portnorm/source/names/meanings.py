@@ -13,12 +13,21 @@ import builtins
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from portnorm.source.names.functions import HOLDERS, NAMES, ORIGINS, OWNER_NAMES, called
-from portnorm.source.names.kept import Kept, elements, has_star, imported_by, is_static
+from portnorm.source.names.kept import (
+    Kept,
+    class_of_self,
+    default_of,
+    elements,
+    has_star,
+    imported_by,
+    is_handed_on,
+)
 from portnorm.source.names.meaning import UNKNOWN, Elsewhere, Meaning, either, nowhere
 from portnorm.source.names.scopes import Binding, Scopes, Variable
-from portnorm.source.names.syntax import Syntax, dotted, first_name, last_name
+from portnorm.source.names.syntax import Syntax, dotted, first_name, last_name, member
 
 _LOCAL = "/"
 """Stands before what the module itself defines, where imports of one's own begin with a dot."""
@@ -28,13 +37,14 @@ _BUILTIN = ".builtins."
 _IMPORTERS = frozenset({"importlib.import_module", "pytest.importorskip", f"{_BUILTIN}__import__"})
 _ANYTHING = frozenset({"getattr", "globals", "locals", "next", "vars"})
 """Functions of Python that may return anything."""
-_ONLY_LOOK = frozenset(
-    {"delattr", "dir", "getattr", "hasattr", "id", "isinstance", "object", "print", "reload"}
-    | {"setattr", "spy", "type", "vars"}
-)
-"""Functions, by their last names, that do not hand on the module that they are given."""
-
 _PROPERTIES = frozenset({"property", "cached_property"})
+
+
+class _Bound(NamedTuple):
+    """What is put into an attribute: by class, None for objects of others, and all names of it."""
+
+    by_class: dict[ast.ClassDef | None, list[Meaning]]
+    names: set[frozenset[str]]
 
 
 class Meanings:
@@ -55,6 +65,8 @@ class Meanings:
         self._kept = Kept(syntax)
         self._known: dict[ast.AST, Meaning] = {}
         self._variables: dict[Variable, Meaning] = {}
+        self._assigned: dict[str, Meaning] = {}
+        self._bound: dict[str, _Bound] = {}
         self._definitions: dict[str, list[ast.AST]] = {}
 
     def of(self, node: ast.AST) -> Meaning:
@@ -88,7 +100,7 @@ class Meanings:
     def _in_stars(self, path: str) -> Iterator[str]:
         """Yield what a dotted name may be in full that a star import may bind."""
         for star in sorted(self._scopes.stars):
-            origin = star + ("" if star.endswith(".") else ".") + path
+            origin = member(star, path)
             if star.partition(".")[0] not in HOLDERS or origin in ORIGINS or origin in HOLDERS:
                 yield origin
 
@@ -116,12 +128,11 @@ class Meanings:
         if isinstance(node, (ast.Name, ast.Attribute)):
             first = first_name(node)
             variable = self._variable(first)
-            if isinstance(node, ast.Attribute) and self._is_assigned_to(node.value):
+            if isinstance(node, ast.Attribute) and self._has_assigned_part(node.value):
                 return self._attribute_of(self.of(node.value), node.attr)
             if first is not None and (variable is None or variable.has_import):
-                assigned = [target for target in self._same_target(node) if target is not node]
-                if assigned:
-                    return Meaning(either(map(self._of_target, assigned)).names, False)
+                if assigned := self._assigned_to(node):
+                    return self._of_assigned(dotted(node), assigned)
                 return self._of_imported(node, first, variable)
             if isinstance(node, ast.Attribute):
                 return self._of_attribute(node)
@@ -138,7 +149,7 @@ class Meanings:
             return self.of(node.value)._replace(plain=False)
         return UNKNOWN
 
-    def _same_target(self, node: ast.AST) -> list[ast.Attribute]:
+    def _assigned_to(self, node: ast.AST) -> list[ast.Attribute]:
         """Return where an attribute of the same dotted name is assigned to.
 
         The functions are no such attributes: where another one takes their place, the calls are
@@ -146,13 +157,19 @@ class Meanings:
         """
         if not isinstance(node, ast.Attribute) or node.attr in NAMES:
             return []
-        targets = self._kept.attributes.get(node.attr, ())
-        return [target for target in targets if dotted(target) == dotted(node) != ""]
+        return self._kept.dotted_attributes.get(dotted(node), [])
 
-    def _is_assigned_to(self, node: ast.AST) -> bool:
+    def _of_assigned(self, name: str, targets: list[ast.Attribute]) -> Meaning:
+        if name not in self._assigned:
+            self._assigned[name] = UNKNOWN  # for one that is assigned to itself
+            found = either(map(self._of_target, targets))
+            self._assigned[name] = Meaning(found.names, False)
+        return self._assigned[name]
+
+    def _has_assigned_part(self, node: ast.AST) -> bool:
         """Return whether a dotted name, or what it begins with, is assigned as an attribute."""
         while isinstance(node, ast.Attribute):
-            if self._same_target(node):
+            if self._assigned_to(node):
                 return True
             node = node.value
         return False
@@ -223,15 +240,9 @@ class Meanings:
 
     def _of_parameter(self, node: ast.arg) -> Meaning:
         """Return what a parameter may be: its default, or what calls of this module give it."""
-        around = self._syntax.parent(node)
         values = list(self._kept.values.get(node.arg, ()))
-        if isinstance(around, ast.arguments):
-            listed = [*around.posonlyargs, *around.args]
-            with_default = listed[len(listed) - len(around.defaults) :]
-            pairs: list[tuple[ast.arg, ast.expr | None]]
-            pairs = [*zip(with_default, around.defaults, strict=True)]
-            pairs += zip(around.kwonlyargs, around.kw_defaults, strict=True)
-            values += [value for parameter, value in pairs if parameter is node and value]
+        if (default := default_of(node, self._syntax.parent(node))) is not None:
+            values.append(default)
         return Meaning(either(map(self.of, values)).names, False)
 
     def _of_target(self, node: ast.AST) -> Meaning:
@@ -282,33 +293,29 @@ class Meanings:
         return either(self._of_class(one, attribute) for one in classes)
 
     def _class_of_self(self, node: ast.AST) -> ast.ClassDef | None:
-        """Return the class of a method whose first parameter an expression is."""
-        if not isinstance(node, ast.Name):
-            return None
-        variable = self._variable(node)
-        if variable is None or len(variable.bindings) != 1:
-            return None
-        parameters = self._syntax.parent(variable.bindings[0].node)
-        if not isinstance(parameters, ast.arguments):
-            return None
-        first = [*parameters.posonlyargs, *parameters.args][:1]
-        method = self._syntax.parent(parameters)
-        owner = self._syntax.parent(method) if isinstance(method, _FUNCTIONS) else None
-        is_first = first == [variable.bindings[0].node] and not is_static(method)
-        return owner if is_first and isinstance(owner, ast.ClassDef) else None
+        variable = self._variable(node) if isinstance(node, ast.Name) else None
+        return class_of_self(self._syntax, variable) if variable is not None else None
 
     def _of_class(self, owner: ast.ClassDef, attribute: str) -> Meaning:
         """Return what an attribute of a class and its instances means."""
-        bound = [*self._bound_in_classes(attribute)]
-        own = either(meaning for one, meaning in bound if one is owner)
-        if any(one is owner for one, _ in bound):
+        bound = self._bound_to(attribute)
+        if owner in bound.by_class:
+            own = either(bound.by_class[owner])
             # A subclass, or who has the object, may put something else there.
-            same = all(meaning.names == own.names for _, meaning in bound)
-            return Meaning(own.names, own.plain and same)
+            return Meaning(own.names, own.plain and bound.names == {own.names})
         return either(
             self._attribute_of(self.of(base), attribute)._replace(plain=False)
             for base in owner.bases
         )
+
+    def _bound_to(self, attribute: str) -> _Bound:
+        if attribute not in self._bound:
+            bound = _Bound({}, set())
+            for owner, meaning in self._bound_in_classes(attribute):
+                bound.by_class.setdefault(owner, []).append(meaning)
+                bound.names.add(meaning.names)
+            self._bound[attribute] = bound
+        return self._bound[attribute]
 
     def _bound_in_classes(self, attribute: str) -> Iterator[tuple[ast.ClassDef | None, Meaning]]:
         """Yield what is put into an attribute, with the class whose methods or body do so."""
@@ -379,19 +386,12 @@ class Meanings:
         ]
         found: set[str] = set()
         for node in nodes:
-            if self._is_handed_on(node):
+            if is_handed_on(self._syntax, node):
                 found |= self.of(node).names & HOLDERS
         for constant in self._syntax.all_of(ast.Constant):
             if isinstance(constant.value, str) and constant.value in HOLDERS:
                 found.add(constant.value)
         return frozenset(found)
-
-    def _is_handed_on(self, node: ast.expr) -> bool:
-        parent = self._syntax.parent(node)
-        if isinstance(parent, ast.Call):
-            return parent.func is not node and last_name(parent.func) not in _ONLY_LOOK
-        kinds = (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Yield, ast.Lambda, ast.Return)
-        return isinstance(parent, kinds) and isinstance(getattr(node, "ctx", None), ast.Load)
 
 
 def _local(binding: Binding, full: str = "") -> str:

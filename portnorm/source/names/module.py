@@ -29,7 +29,7 @@ from portnorm.source.names.meaning import Elsewhere, Meaning, nowhere
 from portnorm.source.names.meanings import Meanings
 from portnorm.source.names.objects import Objects
 from portnorm.source.names.scopes import Scopes, Variable
-from portnorm.source.names.syntax import Syntax, dotted, first_name, last_name
+from portnorm.source.names.syntax import Syntax, dotted, first_name, last_name, member
 
 _MADE = frozenset(f"{origin}()" for origin in ORIGINS if origin.endswith("L2Normalize"))
 """What a call of a constructor means."""
@@ -272,7 +272,7 @@ class Module:
         modules: set[str] = set()
         full = dotted(node)
         for star in sorted(self.scopes.stars):
-            there = self._elsewhere(star + ("" if star.endswith(".") else ".") + full)
+            there = self._elsewhere(member(star, full))
             own = {*there.names} & ORIGINS.keys()
             if not there.names and self._fits(node, first):
                 own = {*called(last_name(node), self.text)}
@@ -319,16 +319,14 @@ class Module:
 
         Where it cannot be told which of the objects it belongs to, it may be any.
         """
-        own = self.objects.attributes(use.call)
-        if not own:
-            told = [one for other in self.uses for one in self.objects.attributes(other.call)]
-            own = [one for one in self._attributes_of_operators if one not in told]
-        return min(own, key=lambda one: (one.lineno, one.col_offset), default=None)
+        used = self.objects.attributes(use.call) or self._attributes_of_some_operator
+        return min(used, key=lambda one: (one.lineno, one.col_offset), default=None)
 
     @functools.cached_property
-    def _attributes_of_operators(self) -> list[ast.Attribute]:
+    def _attributes_of_some_operator(self) -> list[ast.Attribute]:
+        told = {one for use in self.uses for one in self.objects.attributes(use.call)}
         nodes = self.syntax.all_of(ast.Attribute)
-        return [one for one in nodes if self.meaning(one.value).names & _MADE]
+        return [one for one in nodes if one not in told and self.meaning(one.value).names & _MADE]
 
     def applications(self, use: Use) -> list[ast.Call]:
         """Return the calls of the object that a constructor makes, as far as they can be seen."""

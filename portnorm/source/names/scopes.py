@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from portnorm.source.names.syntax import Syntax, dotted
+from portnorm.source.names.syntax import Syntax, dotted, member
 
 Kind = Literal["module", "function", "class", "comprehension"]
 
@@ -309,11 +309,11 @@ class Scopes:
             if node.names[0].name == "*":
                 self.stars.add(module)
                 return
-            module += "" if module.endswith(".") else "."
         for alias in node.names:
             path = alias.asname or alias.name
             name = path.partition(".")[0]
-            origin = module + alias.name if alias.asname or module else name
+            origin = alias.name if alias.asname else name
+            origin = member(module, alias.name) if module else origin
             self._add(name, scope.declared.get(name, scope), alias, origin, path, node)
 
     def _walk_function(

@@ -223,6 +223,15 @@ def first_name(node: ast.AST) -> ast.Name | None:
     return node if isinstance(node, ast.Name) else None
 
 
+def member(module: str, name: str) -> str:
+    """Return the name in full of something in a module, which may be relative.
+
+    >>> member("torch.nn", "functional"), member("..", "layers")
+    ('torch.nn.functional', '..layers')
+    """
+    return f"{module}{name}" if module.endswith(".") else f"{module}.{name}"
+
+
 def dotted(node: ast.AST) -> str:
     """Return a dotted name as text; "" for anything else.
 
