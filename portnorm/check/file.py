@@ -22,7 +22,7 @@ from portnorm.source.findings import (
     skipped,
 )
 from portnorm.source.names import Module, NotPythonError, Unresolved
-from portnorm.source.project import Project
+from portnorm.source.project import ALONE, Project
 
 DEFAULT = ("PN0", "PN10", "PN11", "PN12")
 """Codes that are looked for unless others are named: PN13 says what is there, right or wrong."""
@@ -73,7 +73,7 @@ def check(
     source: SourceFile,
     codes: frozenset[str],
     fix: bool = False,
-    project: Project | None = None,
+    project: Project = ALONE,
     per_file: Sequence[PerFile] = (),
     original: Sequence[Normalization] = (),
 ) -> Checked:
@@ -105,7 +105,7 @@ def check(
         _look,
         codes=codes,
         path=source.path,
-        project=project or Project(),
+        project=project,
         original=original,
     )
     try:

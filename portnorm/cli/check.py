@@ -78,7 +78,7 @@ class _Tally:
 def _check(arguments: argparse.Namespace) -> int:
     with needs_tools("check"):
         from portnorm import check
-        from portnorm.source import by_hand, config
+        from portnorm.source import config
         from portnorm.source.findings import chosen
         from portnorm.source.processes import run
         from portnorm.source.project import Project
@@ -96,12 +96,8 @@ def _check(arguments: argparse.Namespace) -> int:
             per_file=sources.per_file(settings),
             original=_original(arguments.against),
         )
-        by_hand_counts = any(chosen(code, ["PN13"]) for code in codes)
-
-        def might_matter(content: bytes) -> bool:
-            by_hand_may = by_hand_counts and by_hand.might_contain(content)
-            return by_hand_may or project.might_contain(content)
-
+        by_hand = any(chosen(code, ["PN13"]) for code in codes)
+        might_matter = functools.partial(project.might_contain, by_hand=by_hand)
         tally = _Tally()
         with progress_bar("files") as progress:  # gone before anything is printed
             outcomes = Interruptible(run(inputs, process, might_matter, arguments.jobs, progress))

@@ -104,7 +104,6 @@ def _port(arguments: argparse.Namespace) -> int:
 
 def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
     from portnorm.port import port_file
-    from portnorm.source import by_hand
     from portnorm.source.config import settings
     from portnorm.source.processes import run
     from portnorm.source.project import Project
@@ -134,11 +133,7 @@ def _outcomes(arguments: argparse.Namespace) -> Iterator[Outcome[PortedFile]]:
             per_file=sources.per_file(found, found.values.get("ignore", ())),
             hand_written=hand_written,
         )
-
-        def might_matter(content: bytes) -> bool:
-            by_hand_may = hand_written and by_hand.might_contain(content)
-            return by_hand_may or project.might_contain(content)
-
+        might_matter = functools.partial(project.might_contain, by_hand=hand_written)
         yield from run(inputs, process, might_matter, arguments.jobs, progress)
 
 

@@ -107,13 +107,13 @@ def known_codes(where: str, codes: Iterable[str]) -> tuple[str, ...]:
 
 def per_file(settings: Settings, everywhere: Sequence[str] = ()) -> tuple[PerFile, ...]:
     """Return which codes the settings ignore in some files, and more that count in all."""
-    from portnorm.source.discovery import Exclude
+    from portnorm.source.discovery import Exclude, rules_of
     from portnorm.source.findings import PerFile
 
     named = {"per-file-ignores": settings.values.get("per-file-ignores", {})}
     named["ignore"] = {"*": everywhere} if everywhere else {}
     return tuple(
-        PerFile(Exclude([pattern], settings.folder), known_codes(name, codes))
+        PerFile(rules_of(Exclude([pattern], settings.folder)), known_codes(name, codes))
         for name, table in named.items()
         for pattern, codes in table.items()
     )

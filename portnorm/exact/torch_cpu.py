@@ -74,7 +74,7 @@ def normalize(
     if x.size == 0:
         return y
     if plan.units < threads.cores() and x.size >= threads.SMALLEST_WORK:
-        _divide_in_two_steps(memory(y), memory(x), plan)
+        divide(memory(y), memory(x), _norms(memory(x), plan), plan)
     else:
         _divide_or_norm(memory(x), plan, memory(y), _NO_NORMS[plan.scratch[1]])
     return y if plan.copy_strides is None else laid_out(y, plan.copy_strides, new)
@@ -113,9 +113,15 @@ def refuse_dtype(x: Array, integer_error: str) -> NoReturn:
     raise TypeError(f"unsupported dtype {x.dtype}")
 
 
-def _divide_in_two_steps(y: Array, x: Array, plan: Plan) -> None:
-    """Divide on several cores what only one can sum."""
-    norms = _norms(x, plan)
+def divide(y: Array, x: Array, norms: Array, plan: Any) -> None:
+    """Divide memory by norms that are known, which several cores can where only one can sum.
+
+    Args:
+        y: memory of the result.
+        x: memory of the input.
+        norms: what the vectors are divided by, or eps.
+        plan: of this module or of `torch_cuda`: what has ``elements``, ``rows`` and ``eps``.
+    """
     scratch = kernels.DIVIDE_ROWS * LONG_ROW, norms.dtype
     arguments = LONG_ROW, y, x, norms, plan.elements, plan.eps
     threads.run(kernels.divide_elements, plan.rows, len(x), scratch, *arguments)

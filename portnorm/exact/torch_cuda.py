@@ -17,9 +17,8 @@ from portnorm.exact import torch_kernels as kernels
 from portnorm.exact.cuda_plans import Plan, Step, SumPlan, plan_of, plan_of_gradient, rules_of
 from portnorm.exact.machine import threads
 from portnorm.exact.machine.arrays import NAMES, Array, Empty, empty, memory
-from portnorm.exact.torch_cpu import check_cotangent
+from portnorm.exact.torch_cpu import check_cotangent, divide
 from portnorm.exact.torch_gradient import fill_gradient, gradient_layout
-from portnorm.exact.torch_plans import LONG_ROW
 from portnorm.exact.torch_walks import keepdim_shape
 from portnorm.reference import TorchReference
 
@@ -68,10 +67,7 @@ def normalize(
     if plan.norms.divides and _keeps_cores_busy(plan.norms.steps[0], x.size):
         _run(plan.norms.steps[0], source, target, np.empty(0, plan.accumulator), plan.eps)
     else:
-        norms = _norms(source, plan)
-        scratch = kernels.DIVIDE_ROWS * LONG_ROW, norms.dtype
-        arguments = LONG_ROW, target, source, norms, plan.elements, plan.eps
-        threads.run(kernels.divide_elements, plan.rows, x.size, scratch, *arguments)
+        divide(target, source, _norms(source, plan), plan)
     return y
 
 
@@ -119,10 +115,8 @@ def normalize_vjp(
     layout = gradient_layout(x.shape, x.strides, g.strides, dtype, plan.dims, plan.p)
     gradient = (new or empty)(x.shape, layout.strides, x.dtype)
     if x.size:
-        sums, source = (
-            plan_of_gradient(x, layout.weighted, plan.dims, rules, plan.device),
-            memory(x),
-        )
+        sums = plan_of_gradient(x, layout.weighted, plan.dims, rules, plan.device)
+        source = memory(x)
         given = memory(gradient), source, memory(g), _norms(source, plan), layout, plan.p, plan.eps
         passes = rules.gradient_passes_at_floor
         fill_gradient(*given, passes, True, lambda into, of: _fill_sums(into, of, sums))

@@ -58,12 +58,11 @@ def _of_torch(x: Array, candidate: Candidate) -> Iterator[tuple[str, Callable[[]
         return
     from portnorm.exact import torch_cpu
 
-    axes = candidate.layout.axes
-    dim = axes[0] if len(axes) == 1 else axes
+    given = candidate.p, candidate.layout.dim, candidate.e
     for reference in _torch_references(x.size):
         threads = f", {reference.threads} threads" if reference.threads > 1 else ""
         name = f"torch {reference.version} on a CPU ({reference.capability}{threads})"
-        call = functools.partial(torch_cpu.normalize, x, candidate.p, dim, candidate.e, reference)
+        call = functools.partial(torch_cpu.normalize, x, *given, reference)
         yield name, call
 
 
@@ -73,11 +72,10 @@ def _of_cuda(x: Array, candidate: Candidate) -> Iterator[tuple[str, Callable[[],
         return
     from portnorm.exact import torch_cuda
 
-    axes = candidate.layout.axes
-    dim = axes[0] if len(axes) == 1 else axes
+    given = candidate.p, candidate.layout.dim, candidate.e
     for name in CUDA_DEVICES if _has_several(x.size) else list(CUDA_DEVICES)[:1]:
         reference = TorchReference("2.11.0", "cuda", device=CUDA_DEVICES[name])
-        call = functools.partial(torch_cuda.normalize, x, candidate.p, dim, candidate.e, reference)
+        call = functools.partial(torch_cuda.normalize, x, *given, reference)
         yield f"torch {reference.version} on a CUDA device ({name})", call
 
 

@@ -46,6 +46,11 @@ class Layout(NamedTuple):
     axes: tuple[int, ...]
     transposed: bool = False
 
+    @property
+    def dim(self) -> int | tuple[int, ...]:
+        """The axes as the frameworks take them: one is an int."""
+        return self.axes[0] if len(self.axes) == 1 else self.axes
+
 
 def layouts(before: tuple[int, ...], after: tuple[int, ...]) -> Iterator[Layout]:
     """Yield the layouts by which an array of one shape may become one of another.

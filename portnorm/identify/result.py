@@ -69,7 +69,7 @@ class Explanation:
         one, operand = self.candidate, "x"
         if one.layout.transposed:
             operand = "x.T" if len(self.shape) == 2 else "x.transpose(-1, -2)"
-        axes: Any = one.layout.axes[0] if len(one.layout.axes) == 1 else one.layout.axes
+        axes = one.layout.dim
         if one.form.name == "max_norm":
             more = "" if one.p == 2 else f", p={_number(one.p)}"
             eps = "" if one.e == NORMALIZE.eps else f", eps={one.e:.4g}"
@@ -171,7 +171,7 @@ class Identification:
 
     def _on_the_other_framework(self) -> str:
         one = self.best.candidate
-        axes: Any = one.layout.axes[0] if len(one.layout.axes) == 1 else one.layout.axes
+        axes = one.layout.dim
         if one.form.name == "max_sum" and len(one.layout.axes) == 1:
             return f"portnorm.torch.L2Normalize(axis={axes}, epsilon={one.e:.4g})(x)"
         if one.form.counterpart == "normalize":

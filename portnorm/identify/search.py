@@ -79,8 +79,14 @@ def identify(x: ArrayLike, y: ArrayLike, *, cotangent: ArrayLike | None = None) 
     if not tried:
         raise ValueError("expected a vector of finite numbers that are not all zero, found none")
     tried.sort(key=lambda one: one[0])
-    measured = [_measured(x, y, g, candidate) for _, candidate in tried[:_TRIED]]
-    return _ranked(x, y, g, measured)
+    chosen = [candidate for _, candidate in tried[:_TRIED]]
+    measured: dict[Candidate, Explanation] = {}
+    for layout in dict.fromkeys(candidate.layout for candidate in chosen):
+        rows = _rows(x, y, g, layout)
+        for candidate in chosen:
+            if candidate.layout == layout:
+                measured[candidate] = _measured(candidate, *rows, y.shape)
+    return _ranked(x, y, g, [measured[candidate] for candidate in chosen])
 
 
 def _array(name: str, value: ArrayLike) -> Array:
@@ -157,8 +163,8 @@ def _distances(candidate: Candidate, x: Array, y: Array, g: Array | None) -> Arr
     """
     predicted = _predicted(candidate, x, g, y.dtype)
     with np.errstate(all="ignore"):
-        largest = np.abs(predicted.astype(np.float64)).max(axis=1, keepdims=True)
-        spacing = grain(y) * np.spacing(largest.astype(y.dtype)).astype(np.float64)
+        largest = np.abs(predicted).max(axis=1, keepdims=True)
+        spacing = grain(y) * np.spacing(largest).astype(np.float64)
         apart = np.abs(predicted.astype(np.float64) - y.astype(np.float64)) / spacing
     same = ulp_distance(predicted, np.ascontiguousarray(y)) == 0
     return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
@@ -167,9 +173,10 @@ def _distances(candidate: Candidate, x: Array, y: Array, g: Array | None) -> Arr
 # --- what fits ------------------------------------------------------------------------------------
 
 
-def _measured(x: Array, y: Array, g: Array | None, candidate: Candidate) -> Explanation:
-    rows, results, cotangents = _rows(x, y, g, candidate.layout)
-    distances = _distances(candidate, rows, results, cotangents)
+def _measured(
+    candidate: Candidate, rows: Array, results: Array, g: Array | None, shape: tuple[int, ...]
+) -> Explanation:
+    distances = _distances(candidate, rows, results, g)
     apart = distances.max(axis=1)
     return Explanation(
         candidate,
@@ -178,7 +185,7 @@ def _measured(x: Array, y: Array, g: Array | None, candidate: Candidate) -> Expl
         vectors=len(apart),
         differing=int((apart > _limit(rows)).sum()),
         worst=int(apart.argmax()),
-        shape=y.shape,
+        shape=shape,
         scales_all=candidate.scales_all(rows),
     )
 
@@ -203,16 +210,13 @@ def _ranked(x: Array, y: Array, g: Array | None, measured: list[Explanation]) ->
         alike = [one for one in alike if not one.candidate.is_fitted]
     alike.sort(key=lambda one: one.rank)
     best, *same = alike
-    if g is None and not best.fits and (twice := _twice(x, y)):
-        notes = [twice]
-    else:
-        notes = [] if g is not None else list(_notes(x, y, best))
+    has_bits = g is None and best.fits  # farther away no build can have them
     return Identification(
         best=best,
         same=tuple(_without_repeats(best, same)),
         others=tuple(one for one in measured if one not in alike),
-        builds=() if g is not None else builds_with_these_bits(x, y, best.candidate),
-        notes=tuple(notes),
+        builds=builds_with_these_bits(x, y, best.candidate) if has_bits else (),
+        notes=tuple(_notes(x, y, best)) if g is None else (),
         of_gradient=g is not None,
     )
 
@@ -246,6 +250,9 @@ def _without_repeats(best: Explanation, found: list[Explanation]) -> Iterator[Ex
 
 def _notes(x: Array, y: Array, best: Explanation) -> Iterator[str]:
     """Yield what else is plain from the arrays."""
+    if not best.fits and (twice := _twice(x, y)):
+        yield twice
+        return
     if x.shape == y.shape and x.dtype == y.dtype and bool((ulp_distance(*_flat(x, y)) == 0).all()):
         yield "The output is the input."
     rows, results, _ = _rows(x, y, None, best.candidate.layout)

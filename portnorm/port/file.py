@@ -21,7 +21,7 @@ from portnorm.source.findings import (
     skipped,
 )
 from portnorm.source.names import NotPythonError, parse
-from portnorm.source.project import Project
+from portnorm.source.project import ALONE, Project
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def port_file(
     to: Target,
     style: Style,
     unsafe: bool,
-    project: Project | None = None,
+    project: Project = ALONE,
     per_file: Sequence[PerFile] = (),
     hand_written: bool = False,
 ) -> PortedFile:
@@ -62,7 +62,7 @@ def port_file(
         style=style,
         unsafe=unsafe,
         path=source.path,
-        project=project or Project(),
+        project=project,
         hand_written=hand_written,
     )
     try:

@@ -18,11 +18,10 @@ from portnorm.port.rewrite import Refused, Rewrite, Style, Target
 from portnorm.source.edits import Edit, Place, apply
 from portnorm.source.findings import Ignores
 from portnorm.source.names import PARAMETERS, Argument, Module, Use, arguments, bind, nowhere
-from portnorm.source.project import Project
+from portnorm.source.project import ALONE, Project
 
 _STYLES = {"adapter": adapter.rewrite, "inline": inline.rewrite, "mint": inline.on_mint}
 _FROM: dict[Target, str] = {"mindspore": "torch", "torch": "mindspore"}
-_ALONE = Project()
 
 
 Outcome = Literal["rewritten", "untouched"]
@@ -108,7 +107,7 @@ def port_source(
     style: Style = "adapter",
     unsafe: bool = False,
     path: str = "",
-    project: Project = _ALONE,
+    project: Project = ALONE,
     hand_written: bool = False,
 ) -> Ported:
     r"""Return the text with its calls of the other framework's function rewritten.

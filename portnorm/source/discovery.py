@@ -47,7 +47,7 @@ def discover(paths: Iterable[str], exclude: Iterable[Exclude] = ()) -> list[str]
             read.
     """
     found: dict[str, str] = {}
-    rules = [patterns_of(item) for item in exclude]
+    rules = [rules_of(item) for item in exclude]
     for path in paths:
         if not os.path.exists(path):
             raise FileNotFoundError(f"{path}: expected a file or a folder, found nothing")
@@ -70,7 +70,7 @@ def is_within(file: str, rules: list[Rules]) -> bool:
     return False
 
 
-def patterns_of(item: Exclude) -> Rules:
+def rules_of(item: Exclude) -> Rules:
     """Return patterns as rules."""
     return _rules(item.folder, item.patterns)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from portnorm.source.discovery import Exclude, is_within, patterns_of
+from portnorm.source.discovery import Rules, is_within
 from portnorm.source.edits import Edit, Fix, Place, line_starts
 from portnorm.source.files import SourceFile
 from portnorm.source.names import NotPythonError
@@ -86,20 +86,15 @@ def chosen(code: str, prefixes: Iterable[str]) -> bool:
 
 
 class PerFile(NamedTuple):
-    """Codes that are not reported in files that a pattern names."""
+    """Codes that are not reported in files that patterns name."""
 
-    files: Exclude
+    files: Rules
     codes: Sequence[str]
 
 
 def ignored_in(path: str, per_file: Iterable[PerFile]) -> tuple[str, ...]:
     """Return the codes, or how they begin, that are not reported in a file."""
-    return tuple(
-        code
-        for item in per_file
-        if is_within(path, [patterns_of(item.files)])
-        for code in item.codes
-    )
+    return tuple(code for item in per_file if is_within(path, [item.files]) for code in item.codes)
 
 
 class Ignores:

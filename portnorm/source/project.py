@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from portnorm.source.by_hand import might_contain as may_be_by_hand
 from portnorm.source.discovery import discover
 from portnorm.source.files import Content, UnreadableError, path_of, read, read_bytes
 from portnorm.source.names import (
@@ -24,6 +25,7 @@ from portnorm.source.names import (
     Meanings,
     NotPythonError,
     Syntax,
+    member,
     might_contain,
 )
 from portnorm.source.names.functions import HOLDERS, NAMES
@@ -72,24 +74,32 @@ class Project:
     def with_importers(self, inputs: Iterable[str | Content]) -> Project:
         """Add what other files import; those of the whole project count, with its tests."""
         files = list(inputs)
-        callers = {_stem(path_of(one)): _bytes(one) for one in files if might_contain(_bytes(one))}
+        callers = {
+            _stem(path_of(one)): source for one in files if might_contain(source := _bytes(one))
+        }
         if not callers:
             return self
         renamed = (_RENAMED_SO.findall(source) for source in callers.values())
         names = _USUAL | self.words | {name.decode() for found in renamed for name in found}
         named = {os.path.realpath(path_of(one)) for one in files}
+        attributes = re.compile(rb"\.(" + "|".join(sorted(names)).encode() + rb")\b")
         around = [path for path in _around(files) if os.path.realpath(path) not in named]
         taken = {
             pair
             for one in [*files, *around]
-            for pair in _taken(one, names)
+            for pair in _taken(one, attributes)
             if pair[0] in callers and (pair[1] == "*" or pair[1] in names)
         }
         return Project(self.words, frozenset(taken))
 
-    def might_contain(self, source: bytes) -> bool:
-        """Return whether a file may name one of the two, also by what other files call them."""
-        if might_contain(source):
+    def might_contain(self, source: bytes, by_hand: bool = False) -> bool:
+        """Return whether a file may name one of the two, also by what other files call them.
+
+        Args:
+            source: the bytes of the file.
+            by_hand: whether normalization that is written by hand counts, too.
+        """
+        if might_contain(source) or (by_hand and may_be_by_hand(source)):
             return True
         return b"import" in source and any(word.encode() in source for word in self.words)
 
@@ -108,6 +118,10 @@ class Project:
         return (stem, name) in self.taken or (stem, "*") in self.taken
 
 
+ALONE = Project()
+"""A file by itself: what it imports is looked up, and nobody imports from it."""
+
+
 def _bytes(one: str | Content) -> bytes:
     with contextlib.suppress(OSError):
         return read_bytes(one)
@@ -123,9 +137,9 @@ def _imported(one: str | Content) -> Iterator[str]:
     """Yield the files that a file imports names from."""
     path = os.path.abspath(path_of(one))
     for module, names in _FROM.findall(_bytes(one)):
+        origin = module.decode()
         for name in re.findall(r"\w+", names.decode(errors="replace")):
-            origin = module.decode()
-            file, _ = _find(path, origin + ("" if origin.endswith(".") else ".") + name)
+            file, _ = _find(path, member(origin, name))
             if file is not None:
                 yield file
 
@@ -155,15 +169,19 @@ def _root(folder: Path) -> Iterator[str]:
             return
 
 
-def _taken(one: str | Content, names: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Yield what a file seems to import from others, as the last part of a module and a name."""
+def _taken(one: str | Content, attributes: re.Pattern[bytes]) -> Iterator[tuple[str, str]]:
+    """Yield what a file seems to import from others, as the last part of a module and a name.
+
+    Args:
+        one: the file.
+        attributes: finds names behind a dot, as its group 1.
+    """
     source, own = _bytes(one), Path(path_of(one)).absolute().parent.name
     for module, listed in _FROM.findall(source):
         stem = module.rpartition(b".")[2].decode() or own
         yield from ((stem, name) for name in re.findall(r"\w+|\*", listed.decode(errors="replace")))
     renamed = {match[1]: _word_before(source, match.start()) for match in _AS.finditer(source)}
-    attributes = rb"\.(" + "|".join(sorted(names)).encode() + rb")\b"
-    for match in re.finditer(attributes, source):
+    for match in attributes.finditer(source):
         owner = _word_before(source, match.start())
         yield renamed.get(owner, owner).decode(errors="replace"), match[1].decode()
 

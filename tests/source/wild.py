@@ -24,7 +24,6 @@ from pathlib import Path
 
 from portnorm.check import DEFAULT, check, selected
 from portnorm.port import PortedFile, port_file
-from portnorm.source import by_hand
 from portnorm.source.files import SourceFile, UnreadableError, read
 from portnorm.source.project import Project
 
@@ -97,7 +96,7 @@ class Figures:
         """Search a file for words, and read it if they are there."""
         with self.timed("search"):
             raw = path.read_bytes()
-            found = self.project.might_contain(raw) or by_hand.might_contain(raw)
+            found = self.project.might_contain(raw, by_hand=True)
         self.counts["left by the search"] += found
         if not found:
             return None
