@@ -49,8 +49,7 @@ class Mode(_DispatchMode or object):  # type: ignore[misc]
                 given = 2.0, tuple(primitive.attrs["axis"]), primitive.attrs["epsilon"]
                 _add(self._log, frame, L2NORMALIZE.name, x, *given)
         elif func.name == _NORM and (inner := _call_of_mint(sys._getframe().f_back)) is not None:
-            x, *more = (inner.f_locals[name] for name in ("input", "p", "dim", "eps"))
-            p, dim, eps = more
+            x, p, dim, eps = (inner.f_locals[name] for name in ("input", "p", "dim", "eps"))
             _add(self._log, caller(inner, of_adapter=False), MINT, x, p, dim, eps)
         return func(*args)
 

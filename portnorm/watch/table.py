@@ -12,7 +12,7 @@ from portnorm.terminal import console
 from portnorm.text import counted, printable
 from portnorm.vectors import CLASSES
 from portnorm.watch.advice import Port, confused, dim_as_source, port
-from portnorm.watch.records import Record
+from portnorm.watch.records import MINT, Record
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +23,7 @@ _STYLES = {"at risk": "bold red", "agrees": "green", "portable": "green", "unkno
 _SHORT = {
     "torch.nn.functional.normalize": "F.normalize",
     "mindspore.ops.L2Normalize": "L2Normalize",
-    "mindspore.mint.nn.functional.normalize": "mint.normalize",
+    MINT: "mint.normalize",
 }
 _WORDS = {name: name.replace("_", " ") for name in CLASSES} | {"between": "between the floors"}
 
