@@ -16,7 +16,7 @@ from portnorm.semantics import L2NORMALIZE, NORMALIZE
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
     from portnorm.compare import Comparison
-    from portnorm.compare.readers import Source
+    from portnorm.readers import Source
 
 _REFUSALS = (IndexError, RuntimeError, TypeError, ValueError)
 """What the two functions raise for arguments that they do not take."""
@@ -31,7 +31,7 @@ def add_parser(commands: Commands) -> None:
         "mindspore.ops.L2Normalize differ on arrays in files, or on samples without a FILE.",
         epilog="Exit codes: 0 the functions agree, 1 they differ, 2 bad usage or input.",
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help=".npy, .npz or .safetensors")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="files of arrays, such as .npy, .pt or .safetensors")
     parser.add_argument("--key", metavar="NAME", help="the array to take of a file with several")
     parser.add_argument(
         "--dim",
@@ -105,8 +105,8 @@ def _sources(
     arguments: argparse.Namespace, stack: contextlib.ExitStack
 ) -> Iterator[tuple[Source, int | None]]:
     """Yield the arrays, each with the dim to take."""
-    from portnorm.compare.readers import open_array
     from portnorm.compare.samples import samples
+    from portnorm.readers import open_array
 
     defaults = (NORMALIZE.axis, L2NORMALIZE.axis)
     for path in arguments.files:

@@ -56,7 +56,7 @@ def _identify(arguments: argparse.Namespace) -> int:
 
 def _read(path: str, key: str | None) -> Any:
     """Return all of the array in a file; bfloat16 comes as float32, which holds it exactly."""
-    from portnorm.compare.readers import open_array
+    from portnorm.readers import open_array
 
     with contextlib.ExitStack() as stack:
         source = stack.enter_context(open_array(path, key))

@@ -8,9 +8,9 @@ two frameworks is installed, and says how far their values and gradients are apa
 
 from portnorm.compare.comparison import Comparison
 from portnorm.compare.measurement import Measurement, Row
-from portnorm.compare.readers import UnreadableError, open_array
 from portnorm.compare.run import compare
 from portnorm.compare.settings import Settings, plan
+from portnorm.readers import UnreadableError, open_array
 from portnorm.watch import Watch, watch
 
 __all__ = [

@@ -18,7 +18,6 @@ from portnorm.compare.computations import Computation, gradient_steps, vjp_of_ro
 from portnorm.compare.histograms import NormHistogram, UlpHistogram
 from portnorm.compare.largest import KEPT, Largest
 from portnorm.compare.measurement import Head, Measurement, Row, Worst
-from portnorm.compare.readers import Source
 from portnorm.compare.settings import Settings
 from portnorm.compare.tolerances import (
     classify,
@@ -29,6 +28,7 @@ from portnorm.compare.tolerances import (
     values_tolerance,
 )
 from portnorm.compare.ulp import finite, ulp_distance
+from portnorm.readers import Source
 from portnorm.terminal import Progress
 from portnorm.vectors import CLASSES, ZERO, Array
 

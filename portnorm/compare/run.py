@@ -11,8 +11,8 @@ from portnorm import __version__, frameworks
 from portnorm.compare import computations
 from portnorm.compare.comparison import Comparison
 from portnorm.compare.measure import BLOCK_BYTES, GRADIENT_STEPS, Functions, measure_array
-from portnorm.compare.readers import ArraySource, Source
 from portnorm.compare.settings import CONVERTIBLE, Settings, plan
+from portnorm.readers import ArraySource, Source
 from portnorm.semantics import L2NORMALIZE, LARGEST_CONFUSED_EPSILON, NORMALIZE
 from portnorm.terminal import Progress
 
@@ -42,7 +42,7 @@ def compare(
 
     Args:
         array: of float16, float32 or float64 and one dim or more, or a
-            `portnorm.compare.readers.Source`, which is read block by block, in C order.
+            `portnorm.readers.Source`, which is read block by block, in C order.
         dim: along which both functions run. None: 1, torch's default, or 0 for a single vector.
         p: the order of torch's norm; L2Normalize always has 2.
         eps: torch's.

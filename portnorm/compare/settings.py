@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from portnorm import semantics
-from portnorm.compare.readers import Source
+from portnorm.readers import Source
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 DTYPES = tuple(sorted(L2NORMALIZE.dtypes))

@@ -12,8 +12,8 @@ import pytest
 
 from portnorm.compare import Comparison, compare, run
 from portnorm.compare import measure as measuring
-from portnorm.compare.readers import ArraySource
 from portnorm.compare.samples import DOCUMENTED, samples
+from portnorm.readers import ArraySource
 from tests.conftest import needs_mindspore, needs_torch
 
 pytestmark = [needs_torch, needs_mindspore]
