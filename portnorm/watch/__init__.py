@@ -21,6 +21,7 @@ from typing import Any
 from portnorm import __version__, observe
 from portnorm.errors import PortnormError
 from portnorm.reference import REFERENCES
+from portnorm.text import strict_json
 from portnorm.watch import table
 from portnorm.watch.advice import Port, port
 from portnorm.watch.log import Log
@@ -177,20 +178,11 @@ def _checked(hosts: Iterable[str]) -> list[str]:
 def _as_dict(record: Record) -> dict[str, Any]:
     """Return a record; where something is wrong with it, what is left, so that others survive."""
     try:
-        return {k: _strict(v) for k, v in _record_as_dict(record, port(record)).items()}
+        return dict(strict_json(_record_as_dict(record, port(record))))
     except Exception as error:
         call = record.call
         found = {"file": call.file, "line": call.line, "function": call.function}
         return {**found, "calls": record.calls, "error": described(error)}
-
-
-def _strict(value: Any) -> Any:
-    """Return what strict JSON has: a tuple as a list, any other value as its text."""
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_strict(item) for item in value]
-    return _json(value)
 
 
 def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
@@ -201,8 +193,8 @@ def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
         "function": call.function,
         "dtype": call.dtype,
         "dim": call.dim,
-        "p": _json(call.p),
-        "eps": _json(call.eps),
+        "p": call.p,
+        "eps": call.eps,
         "calls": record.calls,
         "shapes": [{"shape": shape, "calls": n} for shape, n in record.shapes.items()],
         "calls_of_other_shapes": record.other_shapes,
@@ -211,7 +203,7 @@ def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
         "minimum_norm": record.minimum,
         "maximum_norm": record.maximum,
         "floors": record.floors
-        and dict(zip(("normalize", "l2_normalize"), map(_json, record.floors), strict=True)),
+        and dict(zip(("normalize", "l2_normalize"), record.floors, strict=True)),
         "counts": record.counts,
         "when_ported": {
             "status": found.status,
@@ -221,12 +213,3 @@ def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
         },
         **({"error": record.error} if record.error else {}),
     }
-
-
-def _json(value: Any) -> Any:
-    """Return a number that strict JSON has, or the text of any other value."""
-    if isinstance(value, (int, str)) or value is None:
-        return value
-    if isinstance(value, float) and value - value == 0:
-        return value
-    return str(value)
