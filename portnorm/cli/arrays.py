@@ -79,6 +79,49 @@ def arrays_in(
         say(f"left out of {path}: {counted(len(left_out), 'array')}, the first as {left_out[0]}")
 
 
+def pairs(
+    first: tuple[str, list[str] | None],
+    second: tuple[str, list[str] | None],
+    check: Callable[[Described, Described], object],
+) -> Iterator[tuple[Array, Array]]:
+    """Yield arrays of two files that belong together: one each, or those of the same name.
+
+    Args:
+        first: a file, and the keys of arrays in it.
+        second: the other file; its keys do not count where it holds one array without a name.
+        check: raises one of `REFUSALS` for two arrays that do not go together, and for one
+            array, given twice, that does not serve.
+
+    Raises:
+        BadInputError: they do not go together, or nothing does.
+        portnorm.readers.UnreadableError: a file is damaged.
+    """
+    from portnorm.readers import open_arrays
+
+    def serves(described: Described) -> None:
+        check(described, described)
+
+    (path, keys), (other, other_keys) = first, second
+    if open_arrays(other).names == ("",):
+        other_keys = None
+    ours = {one.key: one for one in arrays_in(path, keys, serves)}
+    theirs = {one.key: one for one in arrays_in(other, other_keys, serves)}
+    found = [(ours[key], theirs[key]) for key in ours if key in theirs]
+    if len(ours) == len(theirs) == 1:
+        found = list(zip(ours.values(), theirs.values(), strict=True))
+    if not found:
+        raise BadInputError(f"expected arrays of the same name in {path} and {other}")
+    for a, b in found:
+        try:
+            check(a.described, b.described)
+        except REFUSALS as error:
+            raise BadInputError(f"{a.described.name}, {b.described.name}: {error}") from error
+    for whose, more in ((path, len(ours) - len(found)), (other, len(theirs) - len(found))):
+        if more:
+            say(f"left out of {whose}: {counted(more, 'array')} that the other has not")
+    yield from found
+
+
 def label(arrays: Arrays, key: str) -> str:
     """Return what to call an array of a file."""
     return f"{arrays.path}[{key}]" if key else arrays.path

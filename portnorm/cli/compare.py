@@ -11,11 +11,10 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portnorm import __version__, files
-from portnorm.cli.arrays import KINDS_OF_FILES, REFUSALS, Array, add_key, arrays_in
+from portnorm.cli.arrays import KINDS_OF_FILES, REFUSALS, Array, add_key, arrays_in, pairs
 from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools, say
 from portnorm.cli.interrupts import Interruptible
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
-from portnorm.text import counted
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
@@ -213,41 +212,14 @@ def _check_for_against(arguments: argparse.Namespace) -> None:
 
 
 def _pairs(arguments: argparse.Namespace) -> Iterator[tuple[Array, Array]]:
-    """Yield the arrays that are compared; names decide where there are several."""
     from portnorm.compare import plan_results
 
-    def serves(described: Described) -> None:
-        plan_results(described, described, dim=arguments.dim, dtype=arguments.dtype)
+    def serve(a: Described, b: Described) -> None:
+        plan_results(a, b, dim=arguments.dim, dtype=arguments.dtype)
 
-    (path,), other = arguments.files, arguments.against
     other_keys = arguments.key if arguments.against_key is None else [arguments.against_key]
-    first = {one.key: one for one in arrays_in(path, arguments.key, serves)}
-    second = {one.key: one for one in arrays_in(other, _keys_for(other, other_keys), serves)}
-    if len(first) == len(second) == 1:
-        pairs = [(*first.values(), *second.values())]
-    else:
-        pairs = [(first[key], second[key]) for key in first if key in second]
-        missing = [(path, first.keys() - second.keys()), (other, second.keys() - first.keys())]
-        if not pairs:
-            raise BadInputError(f"expected arrays of the same name in {path} and {other}")
-        for whose, keys in missing:
-            if keys:
-                say(f"left out of {whose}: {counted(len(keys), 'array')} that the other has not")
-    for a, b in pairs:
-        try:
-            plan_results(a.described, b.described, dim=arguments.dim, dtype=arguments.dtype)
-        except REFUSALS as error:
-            raise BadInputError(
-                f"{a.described.name} against {b.described.name}: {error}"
-            ) from error
-        yield a, b
-
-
-def _keys_for(path: str, keys: list[str] | None) -> list[str] | None:
-    """Return keys for the other file, which may be one array without a name."""
-    from portnorm.readers import open_arrays
-
-    return None if open_arrays(path).names == ("",) else keys
+    (path,) = arguments.files
+    return pairs((path, arguments.key), (arguments.against, other_keys), serve)
 
 
 def _differences(

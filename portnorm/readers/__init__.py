@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from portnorm import files
+from portnorm.readers.dump import Dump, DumpedCall, DumpedTensor, is_dump
 from portnorm.readers.mindspore_files import open_mindspore
 from portnorm.readers.npy import NpzArrays, open_npy
 from portnorm.readers.safetensors_files import open_safetensors
@@ -31,12 +32,16 @@ __all__ = [
     "ArraySource",
     "Arrays",
     "Described",
+    "Dump",
+    "DumpedCall",
+    "DumpedTensor",
     "Index",
     "Source",
     "UnreadableError",
     "chosen",
     "open_array",
     "open_arrays",
+    "open_dump",
     "whole",
 ]
 
@@ -74,9 +79,13 @@ _ANY_CONVERSION = "numpy.save('FILE.npy', array)"
 def open_arrays(path: str) -> Arrays:
     """Open a file of arrays, of which nothing but names, shapes and dtypes is read yet.
 
+    A folder is taken for a dump of msprobe, whose arrays are the tensors that it kept.
+
     Raises:
         UnreadableError: anything is not as expected.
     """
+    if is_dump(path):
+        return _with_names(open_dump(path))
     suffix = Path(path).suffix.lower()
     if suffix not in _OPEN:
         *others, last = SUFFIXES
@@ -86,9 +95,21 @@ def open_arrays(path: str) -> Arrays:
             f"convert it, as by {conversion}"
         )
     _check_is_file(path)
-    arrays = _OPEN[suffix](path)
+    return _with_names(_OPEN[suffix](path))
+
+
+def open_dump(folder: str) -> Dump:
+    """Open a dump of msprobe.
+
+    Raises:
+        UnreadableError: there is none in the folder, or several, or it is damaged.
+    """
+    return Dump(folder, open_arrays)
+
+
+def _with_names(arrays: Arrays) -> Arrays:
     if not arrays.names:
-        raise UnreadableError(f"{path}: expected an array, found none in it")
+        raise UnreadableError(f"{arrays.path}: expected an array, found none in it")
     return arrays
 
 

@@ -4,8 +4,10 @@ records        what is kept of calls that are counted together
 log            who called what, in bounded memory
 on_torch       sees `F.normalize` through a mode of torch; norms of torch tensors
 on_mindspore   sees `ops.L2Normalize` through a mode of MindSpore; norms of MindSpore tensors
-porting        what becomes of a call on the other framework
-render         the table
+arrays         norms of the vectors of NumPy arrays
+dump           the calls in a dump of msprobe, as if a watch had seen them
+advice         what becomes of a call on the other framework
+table          the table
 """
 
 from __future__ import annotations
@@ -24,8 +26,8 @@ from portnorm.reference import REFERENCES
 from portnorm.text import strict_json
 from portnorm.watch import table
 from portnorm.watch.advice import Port, port
-from portnorm.watch.log import Log
-from portnorm.watch.records import Record, described
+from portnorm.watch.log import Log, NormsOf
+from portnorm.watch.records import Call, Record, described
 
 HOSTS = tuple(REFERENCES)
 
@@ -92,6 +94,10 @@ class Watch:
     def to_json(self) -> str:
         """Return `to_dict` as strict JSON."""
         return json.dumps(self.to_dict(), allow_nan=False, indent=2)
+
+    def add(self, call: Call, x: Any, norms_of: NormsOf) -> None:
+        """Count a call that was seen by other means; see `portnorm.watch.log.Log`."""
+        self._log.add(call, x, norms_of)
 
     @property
     def dropped(self) -> int:
