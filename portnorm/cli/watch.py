@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _HOSTS = tuple(REFERENCES)
 _RAISED = 1
+_EAGER = {"TORCHDYNAMO_DISABLE": "1", "PYTORCH_JIT": "0", "MS_JIT": "0"}
+"""What the frameworks read when they are imported."""
+
 _LAUNCHERS = (__name__, "runpy")
 
 
@@ -31,7 +34,7 @@ def add_parser(commands: Commands) -> None:
     """Add the parser of the command."""
     parser = commands.add_parser(
         "watch",
-        usage="portnorm watch [-h] [--host HOST] [--json FILE] "
+        usage="portnorm watch [-h] [--host HOST] [--eager] [--json FILE] "
         "(SCRIPT | -m MODULE | --from DUMP) [ARGS ...]",
         help="run a script, and show which of its calls are at risk when ported",
         description="Run a Python script and record its calls of torch.nn.functional.normalize, "
@@ -49,6 +52,12 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the records to FILE, as JSON")
     parser.add_argument(
         "-m", dest="module", action="store_true", help="SCRIPT is the name of a module"
+    )
+    parser.add_argument(
+        "--eager",
+        action="store_true",
+        help="let torch and MindSpore run uncompiled what is marked to be compiled, so that the "
+        "calls in it are seen",
     )
     parser.add_argument("--from", dest="dump", metavar="DUMP", help="a folder with such a dump")
     parser.add_argument("script", metavar="SCRIPT", nargs="?", help="a file, or a module after -m")
@@ -69,6 +78,8 @@ def _watch(arguments: argparse.Namespace) -> int:
         from portnorm.terminal import progress_bar
         from portnorm.watch import watch
     path = _target(arguments)
+    if arguments.eager:
+        os.environ.update(_EAGER)
     process, end = os.getpid(), None
     with _as_python_would(arguments), contextlib.ExitStack() as stack:
         with progress_bar("starting the frameworks"):  # gone before the script has the terminal
@@ -95,7 +106,11 @@ def _target(arguments: argparse.Namespace) -> str | None:
 
 
 def _watch_dump(arguments: argparse.Namespace) -> int:
-    for option, given in (("--host", arguments.host), ("-m", arguments.module)):
+    for option, given in (
+        ("--host", arguments.host),
+        ("--eager", arguments.eager),
+        ("-m", arguments.module),
+    ):
         if given:
             raise BadInputError(f"{option} is of a script, and --from runs none")
     if arguments.script is not None:

@@ -32,7 +32,8 @@ from portnorm.watch.records import Call, Record, described
 HOSTS = tuple(REFERENCES)
 
 _NOT_SEEN = (
-    "calls in compiled graphs: torch.compile, torch.jit.script, mindspore.jit, GRAPH_MODE",
+    "calls in compiled graphs: of torch.compile, torch.jit.script and mindspore.jit, which "
+    "`portnorm watch --eager` runs uncompiled, and of GRAPH_MODE",
     "calls in other processes",
     "F.normalize and ops.L2Normalize in threads that have not entered the watch, in hooks of "
     "torch's backward, and where a checkpoint is computed again",
@@ -208,6 +209,7 @@ def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
         "vectors": record.vectors,
         "minimum_norm": record.minimum,
         "maximum_norm": record.maximum,
+        "amplification": record.amplification,
         "floors": record.floors
         and dict(zip(("normalize", "l2_normalize"), record.floors, strict=True)),
         "counts": record.counts,
