@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from portnorm.cli.common import Commands
     from portnorm.identify import Identification
     from portnorm.identify.dump import Tensors
-    from portnorm.readers import Described
 
 
 def add_parser(commands: Commands) -> None:
@@ -51,7 +52,7 @@ class _Case(NamedTuple):
     """What is identified."""
 
     name: str
-    read: Callable[[], Tensors]
+    open: Callable[[], AbstractContextManager[Tensors]]
 
 
 def _identify(arguments: argparse.Namespace) -> int:
@@ -67,12 +68,10 @@ def _identified(cases: list[_Case]) -> Iterator[tuple[str, Identification]]:
     from portnorm.identify import identify
     from portnorm.terminal import progress_bar
 
-    for rank, case in enumerate(cases):
-        with progress_bar("identifying") as progress:
-            progress("identifying", rank, len(cases))
-            x, y, cotangent = case.read()
+    for case in cases:
+        with case.open() as (x, y, cotangent), progress_bar("identifying") as progress:
             try:
-                found = identify(x, y, cotangent=cotangent)
+                found = identify(x, y, cotangent=cotangent, progress=progress)
             except REFUSALS as error:
                 raise BadInputError(f"{case.name}: {error}") from error
         yield case.name, found
@@ -99,29 +98,27 @@ def _print_json(found: Iterable[tuple[str, Identification]], cases: int) -> bool
 
 
 def _of_files(arguments: argparse.Namespace) -> Iterator[_Case]:
-    from portnorm.identify.dump import Tensors, read
     from portnorm.identify.search import check
 
-    def serve(x: Described, y: Described) -> None:
-        check(x.shape, y.shape, x.dtype, y.dtype)
-
-    cotangents: dict[str, Array] = {}
-    keys = arguments.key
+    keys, cotangents = arguments.key, {}
     if arguments.cotangent is not None:
-        both = pairs((arguments.output, keys), (arguments.cotangent, keys), serve)
+        both = pairs((arguments.output, keys), (arguments.cotangent, keys), check)
         cotangents = {y.key: g for y, g in both}
-    for x, y in pairs((arguments.input, keys), (arguments.output, keys), serve):
-        g = cotangents.get(y.key)
+    for x, y in pairs((arguments.input, keys), (arguments.output, keys), check):
+        name = f"{x.described.name}, {y.described.name}"
+        yield _Case(name, functools.partial(_open_tensors, x, y, cotangents.get(y.key)))
 
-        def tensors(x: Array = x, y: Array = y, g: Array | None = g) -> Tensors:
-            a, b = read(x.arrays, x.key), read(y.arrays, y.key)
-            return Tensors(a, b, None if g is None else read(g.arrays, g.key))
 
-        yield _Case(f"{x.described.name}, {y.described.name}", tensors)
+@contextlib.contextmanager
+def _open_tensors(x: Array, y: Array, g: Array | None) -> Iterator[Tensors]:
+    from portnorm.identify.dump import Tensors
+
+    with x.open() as before, y.open() as after, contextlib.ExitStack() as stack:
+        yield Tensors(before, after, stack.enter_context(g.open()) if g else None)
 
 
 def _of_dump(arguments: argparse.Namespace) -> Iterator[_Case]:
-    from portnorm.identify.dump import tensors_of
+    from portnorm.identify.dump import open_tensors
     from portnorm.readers import open_dump
     from portnorm.watch.dump import function_of
 
@@ -146,4 +143,4 @@ def _of_dump(arguments: argparse.Namespace) -> Iterator[_Case]:
         raise BadInputError(f"{arguments.input}: expected {what} in the dump, found none")
     for call in calls:
         name = f"{arguments.input}[{call.name}]"
-        yield _Case(name, functools.partial(tensors_of, dump, call))
+        yield _Case(name, functools.partial(open_tensors, dump, call))

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from portnorm.readers import Index
 
 
-def blocks(shape: tuple[int, ...], dim: int, vectors: int) -> Iterator[tuple[int, Index]]:
+def blocks(
+    shape: tuple[int, ...], dim: int | tuple[int, ...], vectors: int
+) -> Iterator[tuple[int, Index]]:
     """Cut an array along a kept dim into blocks, in C order of the vectors.
 
     Args:
         shape: of the array; no size is 0.
-        dim: along which the vectors lie.
+        dim: along which the vectors lie; or several.
         vectors: about how many vectors a block is to hold. It holds two at least where the
             array does: given one vector alone, torch may split its sum among threads.
 
@@ -28,11 +30,12 @@ def blocks(shape: tuple[int, ...], dim: int, vectors: int) -> Iterator[tuple[int
     [(0, slice(0, 2, None)), (2, slice(2, 5, None))]
     """
     vectors = max(vectors, 2)
-    kept = [axis for axis in range(len(shape)) if axis != dim]
+    along = dim if isinstance(dim, tuple) else (dim,)
+    kept = [axis for axis in range(len(shape)) if axis not in along]
     inside = [math.prod(shape[axis] for axis in kept[rank + 1 :]) for rank in range(len(kept))]
     index = [slice(0, size) for size in shape]
     cut = next((rank for rank, size in enumerate(inside) if size <= vectors), None)
-    if cut is None:  # one-dimensional
+    if cut is None:  # there is one vector
         yield 0, tuple(index)
         return
     first = 0

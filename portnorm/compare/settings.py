@@ -113,9 +113,9 @@ def dtype_of(stored: str, wanted: str | None, *, own: tuple[str, ...] = DTYPES) 
     return wanted
 
 
-def array_of(array: ArrayLike | Source) -> Source:
-    """Return an array as a source, which it may be already."""
-    return array if _is_source(array) else ArraySource(np.asarray(array))
+def array_of(array: ArrayLike | Source, name: str = "array") -> Source:
+    """Return an array as a source, which it may be already and then keeps its name."""
+    return array if _is_source(array) else ArraySource(np.asarray(array), name)
 
 
 def _is_source(array: ArrayLike | Source) -> TypeGuard[Source]:

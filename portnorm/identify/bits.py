@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from portnorm.errors import PortnormError
 from portnorm.identify.candidates import Candidate
 from portnorm.identify.layouts import DROPPED, as_bfloat16, grain
-from portnorm.reference import CUDA_DEVICES, MindSporeReference, TorchReference
+from portnorm.reference import CUDA_DEVICES, MindSporeReference, TorchReference, certified
+from portnorm.reference.rules import CudaRules, TorchRules
 
 Array = NDArray[Any]
 
@@ -43,7 +46,12 @@ def builds_with_these_bits(x: Array, y: Array, candidate: Candidate) -> tuple[st
 def _has_bits(compute: Callable[[], Array], y: Array) -> bool:
     try:
         found = compute()
-    except (TypeError, ValueError, RuntimeError):  # what the function of that build refuses
+    except (
+        PortnormError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ):  # what the function of that build refuses
         return False
     if y.dtype == np.uint16:
         found, y = (one.astype(np.uint32) << DROPPED for one in (found, y))
@@ -59,11 +67,42 @@ def _of_torch(x: Array, candidate: Candidate) -> Iterator[tuple[str, Callable[[]
     from portnorm.exact import torch_cpu
 
     given = candidate.p, candidate.layout.dim, candidate.e
-    for reference in _torch_references(x.size):
-        threads = f", {reference.threads} threads" if reference.threads > 1 else ""
-        name = f"torch {reference.version} on a CPU ({reference.capability}{threads})"
-        call = functools.partial(torch_cpu.normalize, x, *given, reference)
-        yield name, call
+    for label, reference in _cpu_builds():
+        for threads in _THREADS if _has_several(x.size) else (1,):
+            more = f" with {threads} threads" if threads > 1 else ""
+            of_threads = replace(reference, threads=threads)
+            call = functools.partial(torch_cpu.normalize, x, *given, of_threads)
+            yield f"torch {label}{more}", call
+
+
+@functools.cache
+def _cpu_builds() -> tuple[tuple[str, TorchReference], ...]:
+    """Return the builds of torch for CPUs whose bits are known, one for each set of rules.
+
+    That of the default comes first, and then the newest.
+    """
+    groups: dict[TorchRules | CudaRules, list[TorchReference]] = {}
+    for row in certified():
+        if row.framework == "torch" and row.capability != "cuda":
+            for version in row.versions:
+                reference = TorchReference(version, row.capability)
+                groups.setdefault(reference.rules, []).append(reference)
+    first = TorchReference().rules
+    newest_first = list(groups.values())[::-1]
+    ordered = sorted(newest_first, key=lambda group: group[0].rules is not first)
+    return tuple((_label(group), group[0]) for group in ordered)
+
+
+def _label(group: list[TorchReference]) -> str:
+    """Return the releases of a group, and their capabilities."""
+    versions: dict[str, list[str]] = {}
+    for reference in group:
+        versions.setdefault(reference.capability, []).append(reference.version)
+    spans: dict[str, list[str]] = {}
+    for capability, (oldest, *newer) in versions.items():
+        span = f"{oldest} to {newer[-1]}" if newer else oldest
+        spans.setdefault(span, []).append(capability)
+    return " or ".join(f"{span} on a CPU ({', '.join(of)})" for span, of in spans.items())
 
 
 def _of_cuda(x: Array, candidate: Candidate) -> Iterator[tuple[str, Callable[[], Array]]]:
@@ -82,12 +121,6 @@ def _of_cuda(x: Array, candidate: Candidate) -> Iterator[tuple[str, Callable[[],
 def _has_several(size: int) -> bool:
     """Return whether threads and devices may make several results that are all to be tried."""
     return _SERIAL <= size <= _LARGE
-
-
-def _torch_references(size: int) -> Iterator[TorchReference]:
-    for capability in ("avx2", "neon"):
-        for threads in _THREADS if _has_several(size) else (1,):
-            yield TorchReference(capability=capability, threads=threads)
 
 
 def _of_mindspore(x: Array, candidate: Candidate) -> Iterator[tuple[str, Callable[[], Array]]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
 from portnorm.identify.search import identify
-from portnorm.readers import Arrays, Dump, DumpedCall, DumpedTensor, UnreadableError, whole
+from portnorm.readers import Dump, DumpedCall, DumpedTensor, Source, UnreadableError
 
 _FORM = "max_sum"
 """That of L2Normalize."""
@@ -16,26 +16,30 @@ _FORM = "max_sum"
 class Tensors(NamedTuple):
     """What `identify` takes: the input, the output or gradient, and for that the cotangent."""
 
-    x: NDArray[Any]
-    y: NDArray[Any]
-    cotangent: NDArray[Any] | None
+    x: Source
+    y: Source
+    cotangent: Source | None
 
 
-def read(arrays: Arrays, key: str) -> NDArray[Any]:
-    """Return all of an array; bfloat16 comes as float32, which holds it exactly."""
-    with arrays.open(key) as source:
-        return source.read(whole(source), "float32" if source.dtype == "bfloat16" else source.dtype)
-
-
-def tensors_of(dump: Dump, call: DumpedCall) -> Tensors:
-    """Return the tensors of a call, forward or backward.
+@contextlib.contextmanager
+def open_tensors(dump: Dump, call: DumpedCall) -> Iterator[Tensors]:
+    """Open the tensors of a call, forward or backward.
 
     Raises:
         UnreadableError: the dump did not keep them, or not the gradient of the input.
     """
-    given = _first_tensor(dump, call, call.arguments, "input")
+    names = _names(dump, call)
+    with contextlib.ExitStack() as stack:
+        x, y, *g = (stack.enter_context(dump.open(name)) for name in names)
+        yield Tensors(x, y, g[0] if g else None)
+
+
+def _names(dump: Dump, call: DumpedCall) -> Iterator[str]:
+    """Yield the names of the input, of the output or gradient, and of the cotangent."""
     if call.is_forward:
-        return Tensors(given, _first_tensor(dump, call, call.outputs, "output"), None)
+        yield _first_tensor(dump, call, call.arguments, "input")
+        yield _first_tensor(dump, call, call.outputs, "output")
+        return
     if len(call.outputs) != 1:
         raise UnreadableError(
             f"{dump.path}[{call.name}]: expected one gradient, found {len(call.outputs)}: they are "
@@ -45,15 +49,16 @@ def tensors_of(dump: Dump, call: DumpedCall) -> Tensors:
     forward = next((one for one in dump.calls if one.name == name), None)
     if forward is None:
         raise UnreadableError(f"{dump.path}[{call.name}]: expected its call {name} in the dump")
-    x = _first_tensor(dump, forward, forward.arguments, "input")
-    return Tensors(x, _first_tensor(dump, call, call.outputs, "gradient"), given)
+    yield _first_tensor(dump, forward, forward.arguments, "input")
+    yield _first_tensor(dump, call, call.outputs, "gradient")
+    yield _first_tensor(dump, call, call.arguments, "cotangent")
 
 
-def _first_tensor(dump: Dump, call: DumpedCall, values: tuple[Any, ...], what: str) -> NDArray[Any]:
+def _first_tensor(dump: Dump, call: DumpedCall, values: tuple[Any, ...], what: str) -> str:
     for value in values:
         if isinstance(value, DumpedTensor):
             if value.key:
-                return read(dump, value.key)
+                return value.key
             raise UnreadableError(
                 f"{dump.path}[{call.name}]: expected the values of its {what}; let msprobe dump "
                 'with "task": "tensor"'
@@ -67,7 +72,8 @@ def attributes_of(dump: Dump, call: DumpedCall) -> tuple[int, float] | None:
     None where they were not kept, or where they do not tell one axis.
     """
     try:
-        found = identify(*tensors_of(dump, call)[:2])
+        with open_tensors(dump, call) as (x, y, _):
+            found = identify(x, y)
     except (TypeError, UnreadableError, ValueError):
         return None
     fits = [one.candidate for one in found.explanations if one.candidate.form.name == _FORM]

@@ -11,18 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from portnorm.compare.settings import array_of
 from portnorm.compare.ulp import ulp_distance
 from portnorm.conventions import FORMS
 from portnorm.identify.bits import builds_with_these_bits
 from portnorm.identify.candidates import EPSILONS, Candidate, candidates, in_float16, told_apart
-from portnorm.identify.layouts import Layout, grain, layouts, vectors
+from portnorm.identify.data import BLOCK_BYTES, Data, Rows
+from portnorm.identify.layouts import Layout, layouts, vectors
 from portnorm.identify.result import Explanation, Identification
+from portnorm.readers import Described, Source
 from portnorm.semantics import NORMALIZE
+from portnorm.terminal import Progress
 
 Array = NDArray[Any]
 
 _SCREENED = 1024
-"""Rows that are looked at before all are."""
+"""Rows that are looked at before all are, where they are not long."""
 
 _TRIED = 12
 """Candidates that are compared on all rows."""
@@ -36,10 +40,17 @@ _ALIKE = 0.3
 _NONE = 0.0, 0.0
 """The epsilon of a form that has none, and its limit."""
 
-_DTYPES = ("float16", "float32", "float64")
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
 
-def identify(x: ArrayLike, y: ArrayLike, *, cotangent: ArrayLike | None = None) -> Identification:
+def identify(
+    x: ArrayLike | Source,
+    y: ArrayLike | Source,
+    *,
+    cotangent: ArrayLike | Source | None = None,
+    progress: Progress = lambda what, done, total: None,
+    block_bytes: int = BLOCK_BYTES,
+) -> Identification:
     """Find the normalization that turns x into y, or whose gradient y is.
 
     All forms of `portnorm.conventions` are tried along each axis, each pair of axes and all of
@@ -48,11 +59,14 @@ def identify(x: ArrayLike, y: ArrayLike, *, cotangent: ArrayLike | None = None) 
     it on these data.
 
     Args:
-        x: the input, of float16, float32 or float64. float32 that holds numbers of bfloat16 alone
-            counts as bfloat16.
+        x: the input, of float16, bfloat16, float32 or float64, or a `portnorm.readers.Source`,
+            which is read block by block. float32 that holds numbers of bfloat16 alone counts as
+            bfloat16.
         y: the output: of the shape of x, or of x with its last two axes exchanged. With a
             cotangent, the gradient with respect to x.
         cotangent: what arrived as gradient of the output, of the shape of x.
+        progress: called with what is being read, how much of it, and of how much.
+        block_bytes: about how much of each array to hold at one time.
 
     Raises:
         TypeError: an array is not of a floating-point dtype.
@@ -62,81 +76,103 @@ def identify(x: ArrayLike, y: ArrayLike, *, cotangent: ArrayLike | None = None) 
     >>> print(identify(x, x / np.linalg.norm(x, axis=1, keepdims=True)).explanations[0])
     F.normalize(x, dim=1)
     """
-    x, y = _array("x", x), _array("y", y)
-    g = None if cotangent is None else _array("cotangent", cotangent)
-    if g is not None and not x.shape == y.shape == g.shape:
+    before, after = array_of(x, "x"), array_of(y, "y")
+    g = None if cotangent is None else array_of(cotangent, "cotangent")
+    for source in (before, after, *([] if g is None else [g])):
+        _check_dtype(source)
+    if g is not None and not before.shape == after.shape == g.shape:
         raise ValueError(
-            f"expected three arrays of one shape, found {x.shape}, {g.shape} and {y.shape}"
+            f"expected three arrays of one shape, found {before.shape}, {g.shape} and {after.shape}"
         )
-    check(x.shape, y.shape, x.dtype.name, y.dtype.name)
-    found = [one for one in layouts(x.shape, y.shape) if g is None or not one.transposed]
-    if not found:
-        raise ValueError(f"expected a gradient of shape {x.shape}, found {y.shape}")
-    tried = [one for layout in found for one in _screened(x, y, g, layout)]
+    check(before, after)
+    data = Data(before, after, g, progress, block_bytes)
+    found = [
+        one
+        for one in layouts(before.shape, after.shape)
+        if data.holds(one) and not (one.transposed and g is not None)
+    ]
+    tried = [one for layout in found for one in _screened(data, layout)]
     if not tried:
         raise ValueError("expected a vector of finite numbers that are not all zero, found none")
     tried.sort(key=lambda one: one[0])
     chosen = [candidate for _, candidate in tried[:_TRIED]]
-    measured: dict[Candidate, Explanation] = {}
+    measured: list[Explanation] = []
     for layout in dict.fromkeys(candidate.layout for candidate in chosen):
-        rows = _rows(x, y, g, layout)
-        for candidate in chosen:
-            if candidate.layout == layout:
-                measured[candidate] = _measured(candidate, *rows, y.shape)
-    return _ranked(x, y, g, [measured[candidate] for candidate in chosen])
+        of_layout = [candidate for candidate in chosen if candidate.layout == layout]
+        measured += _measured(data, layout, of_layout)
+    return _ranked(data, measured)
 
 
-def check(x: tuple[int, ...], y: tuple[int, ...], *dtypes: str) -> None:
+def check(x: Described, y: Described) -> None:
     """Find out whether an array can come of another, by their shapes and dtypes.
 
     Raises:
         TypeError, ValueError: see `identify`.
     """
-    for dtype in dtypes:
-        if dtype not in (*_DTYPES, "bfloat16"):
-            raise TypeError(f"expected {', '.join(_DTYPES)}, found {dtype}")
-    if not any(True for _ in layouts(x, y)) or 0 in x:
+    for described in (x, y):
+        _check_dtype(described)
+    if not any(True for _ in layouts(x.shape, y.shape)) or 0 in x.shape:
         raise ValueError(
             f"expected two arrays of one shape, or with the last two axes exchanged, of one "
-            f"element or more, found {x} and {y}"
+            f"element or more, found {x.shape} and {y.shape}"
         )
 
 
-def _array(name: str, value: ArrayLike) -> Array:
-    array = np.asarray(value)
-    if array.dtype.name not in _DTYPES:
-        raise TypeError(f"{name}: expected {', '.join(_DTYPES)}, found {array.dtype.name}")
-    return array if array.ndim else array.reshape(1)
+def _check_dtype(described: Described) -> None:
+    if described.dtype not in _DTYPES:
+        *others, last = _DTYPES
+        raise TypeError(
+            f"{described.name}: expected {', '.join(others)} or {last}, found {described.dtype}"
+        )
 
 
 # --- the rows -------------------------------------------------------------------------------------
 
 
-def _rows(x: Array, y: Array, g: Array | None, layout: Layout) -> tuple[Array, Array, Array | None]:
-    rows = vectors(x, layout, is_input=True).astype(np.float64)
-    return rows, vectors(y, layout), None if g is None else vectors(g, layout).astype(np.float64)
-
-
-def _screened(
-    x: Array, y: Array, g: Array | None, layout: Layout
-) -> Iterator[tuple[tuple[float, ...], Candidate]]:
+def _screened(data: Data, layout: Layout) -> Iterator[tuple[tuple[float, ...], Candidate]]:
     """Yield candidates with their errors on some rows: the shortest ones, and others evenly."""
-    rows, results, cotangents = _rows(x, y, g, layout)
-    with np.errstate(all="ignore"):
-        sizes = np.abs(rows).max(axis=1)
-    usable = np.flatnonzero(np.isfinite(sizes) & (sizes > 0))
-    if not usable.size:
+    found = _sample(data, layout)
+    if found is None:
         return
-    order = usable[np.argsort(sizes[usable], kind="stable")]
-    evenly = order[:: max(1, order.size // _SCREENED)]
-    chosen = np.unique(np.concatenate([order[: _SCREENED // 4], evenly]))
-    a, b = rows[chosen], results[chosen]
-    c = None if cotangents is None else cotangents[chosen]
-    noise = float(np.finfo(y.dtype).eps) * grain(y)
-    for rank, candidate in enumerate(_candidates(layout, a, b, c, noise)):
-        apart = _distances(candidate, a, b, c).max(axis=1)
-        key = float((apart > _limit(rows)).mean()), candidate.scales_all(a), float(np.median(apart))
+    _, x, y, g = found
+    noise = float(np.finfo(y.dtype).eps) * data.grain
+    for rank, candidate in enumerate(_candidates(layout, x, y, g, noise)):
+        apart = _distances(candidate, found, data.grain).max(axis=1)
+        key = float((apart > _limit(x)).mean()), candidate.scales_all(x), float(np.median(apart))
         yield (*key, rank), candidate
+
+
+def _sample(data: Data, layout: Layout) -> Rows | None:
+    """Return rows that are finite and not zero: the shortest of all, and others evenly."""
+    most = data.most_rows(layout, _SCREENED)
+    kept: list[Rows] = []
+    for rows in data.rows(layout):
+        usable, order = _by_size(rows)
+        if not usable.size:
+            continue
+        evenly = usable[:: max(1, usable.size // most)]
+        kept.append(rows.at(np.unique(np.concatenate([order[: most // 4], evenly]))))
+        if sum(len(one.x) for one in kept) > 4 * most:
+            kept = [_thinned(kept, most)]
+    return _thinned(kept, most) if kept else None
+
+
+def _by_size(rows: Rows) -> tuple[Array, Array]:
+    """Return the numbers of the rows that serve, in order, and the shortest first."""
+    with np.errstate(all="ignore"):
+        sizes = np.abs(rows.x).max(axis=1)
+    usable = np.flatnonzero(np.isfinite(sizes) & (sizes > 0))
+    return usable, usable[np.argsort(sizes[usable], kind="stable")]
+
+
+def _thinned(kept: list[Rows], most: int) -> Rows:
+    """Return the shortest of all rows, and others evenly by their lengths."""
+    x, y = np.concatenate([one.x for one in kept]), np.concatenate([one.y for one in kept])
+    cotangents = [one.g for one in kept if one.g is not None]
+    rows = Rows(0, x, y, np.concatenate(cotangents) if cotangents else None)
+    _, order = _by_size(rows)
+    evenly = order[:: max(1, order.size // most)]
+    return rows.at(np.unique(np.concatenate([order[: most // 4], evenly])))
 
 
 def _candidates(
@@ -168,16 +204,17 @@ def _predicted(candidate: Candidate, x: Array, g: Array | None, dtype: Any) -> A
         return np.asarray(candidate.gradients(x, g).astype(dtype))
 
 
-def _distances(candidate: Candidate, x: Array, y: Array, g: Array | None) -> Array:
+def _distances(candidate: Candidate, rows: Rows, grain: int) -> Array:
     """Return how far results are from what is predicted, in ULP of the largest of each row.
 
     Small elements of a vector have the rounding errors of the sum, and of a gradient those of the
     large ones.
     """
+    _, x, y, g = rows
     predicted = _predicted(candidate, x, g, y.dtype)
     with np.errstate(all="ignore"):
         largest = np.abs(predicted).max(axis=1, keepdims=True)
-        spacing = grain(y) * np.spacing(largest).astype(np.float64)
+        spacing = grain * np.spacing(largest).astype(np.float64)
         apart = np.abs(predicted.astype(np.float64) - y.astype(np.float64)) / spacing
     same = ulp_distance(predicted, np.ascontiguousarray(y)) == 0
     return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
@@ -186,21 +223,47 @@ def _distances(candidate: Candidate, x: Array, y: Array, g: Array | None) -> Arr
 # --- what fits ------------------------------------------------------------------------------------
 
 
-def _measured(
-    candidate: Candidate, rows: Array, results: Array, g: Array | None, shape: tuple[int, ...]
-) -> Explanation:
-    distances = _distances(candidate, rows, results, g)
-    apart = distances.max(axis=1)
-    return Explanation(
-        candidate,
-        error=float(apart.max()),
-        mean_error=float(np.sqrt(np.mean(np.minimum(distances, _FAR) ** 2))),
-        vectors=len(apart),
-        differing=int((apart > _limit(rows)).sum()),
-        worst=int(apart.argmax()),
-        shape=shape,
-        scales_all=candidate.scales_all(rows),
-    )
+class _Errors:
+    """The errors of one candidate on the rows seen so far."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.candidate = candidate
+        self.scales_all = True
+        self._vectors = self._differing = self._worst = self._elements = 0
+        self._error, self._squares = -1.0, 0.0
+
+    def add(self, rows: Rows, grain: int) -> None:
+        distances = _distances(self.candidate, rows, grain)
+        apart = distances.max(axis=1)
+        if apart.max() > self._error:
+            self._error, self._worst = float(apart.max()), rows.first + int(apart.argmax())
+        self._vectors += len(apart)
+        self._elements += distances.size
+        self._squares += float((np.minimum(distances, _FAR) ** 2).sum())
+        self._differing += int((apart > _limit(rows.x)).sum())
+        self.scales_all = self.scales_all and self.candidate.scales_all(rows.x)
+
+    def explanation(self, shape: tuple[int, ...]) -> Explanation:
+        return Explanation(
+            self.candidate,
+            error=self._error,
+            mean_error=math.sqrt(self._squares / self._elements),
+            vectors=self._vectors,
+            differing=self._differing,
+            worst=self._worst,
+            shape=shape,
+            scales_all=self.scales_all,
+        )
+
+
+def _measured(data: Data, layout: Layout, tried: list[Candidate]) -> Iterator[Explanation]:
+    """Yield the candidates of one layout with their errors on all rows."""
+    found = [_Errors(candidate) for candidate in tried]
+    for rows in data.rows(layout):
+        for one in found:
+            one.add(rows, data.grain)
+    for one in found:
+        yield one.explanation(data.shape)
 
 
 def _limit(rows: Array) -> float:
@@ -208,7 +271,7 @@ def _limit(rows: Array) -> float:
     return 4 + 2 * math.sqrt(rows.shape[1])
 
 
-def _ranked(x: Array, y: Array, g: Array | None, measured: list[Explanation]) -> Identification:
+def _ranked(data: Data, measured: list[Explanation]) -> Identification:
     """Put the best first, then those that are as near, then the rest.
 
     An epsilon that the data made, and that divides all of them, explains any array that is scaled,
@@ -221,7 +284,8 @@ def _ranked(x: Array, y: Array, g: Array | None, measured: list[Explanation]) ->
     alike = [one for one in likely if one.mean_error <= 1.3 * nearest + _ALIKE]
     if not all(one.candidate.is_fitted for one in alike):
         alike = [one for one in alike if not one.candidate.is_fitted]
-    if g is None and alike[0].fits:  # farther away no build can have the bits
+    if data.g is None and data.fits and alike[0].fits:  # farther away no build can have the bits
+        x, y = data.whole()
         alike = [replace(one, builds=builds_with_these_bits(x, y, one.candidate)) for one in alike]
     # Of two that are as near, the one whose very bits a build has is the likelier.
     alike.sort(key=lambda one: (not one.builds, one.rank))
@@ -231,15 +295,16 @@ def _ranked(x: Array, y: Array, g: Array | None, measured: list[Explanation]) ->
         best=best,
         same=tuple(_without_repeats(best, same)),
         others=tuple(one for one in measured if one.candidate not in near),
-        notes=tuple(_notes(x, y, best)) if g is None else (),
-        of_gradient=g is not None,
+        notes=tuple(_notes(data, best)) if data.g is None else (),
+        of_gradient=data.g is not None,
     )
 
 
-def _twice(x: Array, y: Array) -> str:
+def _twice(data: Data) -> str:
     """Return what to say where y is x, normalized along one axis and then along another."""
-    if x.shape != y.shape:
+    if data.x.shape != data.shape or not data.fits:
         return ""
+    x, y = data.whole()
     form = FORMS["max_norm"]
     for first, then in itertools.permutations(range(x.ndim), 2):
         once = Candidate(form, Layout((first,)), e=NORMALIZE.eps)
@@ -248,8 +313,8 @@ def _twice(x: Array, y: Array) -> str:
         shape = [x.shape[axis] for axis in (*order, first)]
         between = np.moveaxis(once.values(rows).reshape(shape), -1, first)
         again = Candidate(form, Layout((then,)), e=NORMALIZE.eps)
-        apart = _distances(again, *_rows(between, y, None, again.layout))
-        if apart.max() <= 2 * _limit(rows):
+        found = Rows(0, vectors(between, again.layout), vectors(y, again.layout), None)
+        if _distances(again, found, data.grain).max() <= 2 * _limit(found.x):
             return f"The output is F.normalize(F.normalize(x, dim={first}), dim={then})."
     return ""
 
@@ -263,36 +328,37 @@ def _without_repeats(best: Explanation, found: list[Explanation]) -> Iterator[Ex
             yield one
 
 
-def _notes(x: Array, y: Array, best: Explanation) -> Iterator[str]:
+def _notes(data: Data, best: Explanation) -> Iterator[str]:
     """Yield what else is plain from the arrays."""
-    if not best.fits and (twice := _twice(x, y)):
+    if not best.fits and (twice := _twice(data)):
         yield twice
         return
-    if x.shape == y.shape and x.dtype == y.dtype and bool((ulp_distance(*_flat(x, y)) == 0).all()):
+    if data.is_repeated():
         yield "The output is the input."
-    rows, results, _ = _rows(x, y, None, best.candidate.layout)
-    with np.errstate(all="ignore"):
-        norms = np.sqrt((rows * rows).sum(axis=1))
-        scales = (rows * results).sum(axis=1) / (rows * rows).sum(axis=1)
-    known = norms[np.isfinite(norms) & (norms > 0)]
-    tolerance = 64 * grain(x) * float(np.finfo(x.dtype).eps) * math.sqrt(rows.shape[1])
-    if known.size and np.abs(known - 1).max() <= tolerance:
+    if not data.fits:
+        yield "Bits were not compared with those of builds: there are too many elements."
+    away, low, high = 0.0, math.inf, -math.inf
+    for rows in data.rows(best.candidate.layout):
+        with np.errstate(all="ignore"):
+            squares = (rows.x * rows.x).sum(axis=1)
+            norms, scales = np.sqrt(squares), (rows.x * rows.y).sum(axis=1) / squares
+        known, scales = norms[np.isfinite(norms) & (norms > 0)], scales[np.isfinite(scales)]
+        away = max(away, float(np.abs(known - 1).max(initial=0.0)))
+        low, high = min(low, scales.min(initial=low)), max(high, scales.max(initial=high))
+    length = math.prod(data.shape[axis] for axis in best.candidate.layout.axes)
+    tolerance = 64 * data.grain * float(np.finfo(data.dtype).eps) * math.sqrt(length)
+    if away <= tolerance:
         yield (
             "The input is of unit norm already: it may be the output of a normalization itself, "
             "and then nothing follows from it."
         )
-    if (best.differing or best.scales_all) and x.shape == y.shape:
-        scales = scales[np.isfinite(scales)]
-        if scales.size and np.ptp(scales) <= tolerance * abs(scales[0]):
-            yield f"The output is the input times {scales[0]:.6g}: no norm is in it."
-    elif best.error <= _limit(rows) and not _is_told(best):
+    if (best.differing or best.scales_all) and data.x.shape == data.shape:
+        if low <= high and high - low <= tolerance * abs(low):
+            yield f"The output is the input times {low:.6g}: no norm is in it."
+    elif best.error <= 4 + 2 * math.sqrt(length) and not _is_told(best):
         yield "Normalized twice, or once more later, the numbers would be the same to rounding."
 
 
 def _is_told(best: Explanation) -> bool:
     """Return whether the epsilon makes a second pass visible."""
     return best.candidate.form.epsilon == "added" or best.candidate.e == best.candidate.limit
-
-
-def _flat(*arrays: Array) -> list[Array]:
-    return [np.ascontiguousarray(array) for array in arrays]

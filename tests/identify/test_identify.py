@@ -5,16 +5,21 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from portnorm import cli
+from portnorm import TorchReference, cli
 from portnorm.conventions import FORMS, Form
-from portnorm.exact import torch_cuda
+from portnorm.exact import torch_cpu, torch_cuda
 from portnorm.identify import Identification, identify
+from portnorm.identify import data as identified
+from portnorm.identify.candidates import Candidate
+from portnorm.identify.layouts import Layout, vectors
+from portnorm.readers import open_array
 from portnorm.vectors import normalized
 from tests.conftest import needs_mindspore, needs_torch
 
@@ -144,6 +149,76 @@ def test_the_build_of_torch_is_named_by_its_bits(rng: np.random.Generator) -> No
     assert identify(x, y).builds == ()
 
 
+@pytest.mark.parametrize(
+    ("version", "capability"), [("2.3.1", "avx512"), ("2.9.1", "neon"), ("2.0.1", "default")]
+)
+def test_an_old_build_of_torch_is_named_by_its_bits(
+    version: str, capability: str, rng: np.random.Generator
+) -> None:
+    x = rng.standard_normal((2000, 61)).astype(np.float32)
+    reference = TorchReference(version, capability)
+    found = identify(x, torch_cpu.normalize(x, reference=reference))
+    assert any(_names(build, version, capability) for build in found.builds)
+    others = torch_cpu.normalize(x, reference=TorchReference("2.14.1"))
+    assert not any(_names(build, version, capability) for build in identify(x, others).builds)
+
+
+def _names(build: str, version: str, capability: str) -> bool:
+    """Return whether a group of builds holds one: all capabilities of a span of releases."""
+    for span in build.removeprefix("torch ").split(" or "):
+        first, _, last = span.partition(" on ")[0].partition(" to ")
+        numbers = [tuple(map(int, one.split("."))) for one in (first, version, last or first)]
+        if capability in span and numbers == sorted(numbers):
+            return True
+    return False
+
+
+def test_blocks_do_not_matter(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((30, 7, 6)).astype(np.float32)
+    x[3] *= 1e-5
+    for axis, eps in ((0, 1e-12), (2, 1e-2)):
+        y = normalized(x, FORMS["max_norm"], axis, eps).astype(np.float32)
+        for before, after in ((x, y), (np.swapaxes(x, 1, 2), y)):
+            whole, parts = identify(before, after), identify(before, after, block_bytes=400)
+            assert str(whole.best) == str(parts.best)
+            assert whole.best.vectors == parts.best.vectors == x.size // x.shape[axis]
+            assert (whole.fits, whole.notes) == (parts.fits, parts.notes)
+    g = rng.standard_normal(x.shape)
+    exact = Candidate(FORMS["max_sum"], Layout((2,)), e=1e-4)
+    gradient = exact.gradients(*(vectors(one, Layout((2,))).astype(float) for one in (x, g)))
+    found = identify(x, gradient.reshape(x.shape), cotangent=g, block_bytes=400)
+    assert "L2Normalize(axis=2)(x)" in map(str, found.explanations)
+
+
+def test_files_larger_than_memory_are_read_in_blocks(
+    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = rng.standard_normal((20_000, 64)).astype(np.float32)
+    x[12_345] *= 1e-4
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", normalized(x, FORMS["max_sum"], 1, 1e-4))
+    del x
+    monkeypatch.setattr(identified, "WHOLE", 10**5)
+    monkeypatch.setattr(identified, "LONGEST", 10**4)
+    told: list[str] = []
+    tracemalloc.start()
+    try:
+        with (
+            open_array(str(tmp_path / "x.npy")) as before,
+            open_array(str(tmp_path / "y.npy")) as after,
+        ):
+            found = identify(
+                before, after, progress=lambda what, done, of: told.append(what), block_bytes=2**18
+            )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert str(found.best) == "L2Normalize(axis=1)(x)"
+    assert any("too many elements" in note for note in found.notes)
+    assert len(told) > 100
+    assert peak < 20_000 * 64 * 8 / 3  # a third of one of the arrays
+
+
 def test_a_cuda_device_is_named_by_its_bits(rng: np.random.Generator) -> None:
     x = rng.standard_normal((50, 300)).astype(np.float32)
     found = identify(x, torch_cuda.normalize(x))
@@ -231,7 +306,12 @@ def test_gradients_are_named(name: str, rng: np.random.Generator) -> None:
     [
         (np.ones((2, 3)), np.ones((3, 4)), ValueError, "expected two arrays of one shape"),
         (np.ones((0, 3)), np.ones((0, 3)), ValueError, "of one element or more"),
-        (np.ones((2, 3)), np.ones((2, 3), int), TypeError, "y: expected float16, float32, float64"),
+        (
+            np.ones((2, 3)),
+            np.ones((2, 3), int),
+            TypeError,
+            "y: expected float16, bfloat16, float32 or float64",
+        ),
         (np.full((2, 3), np.nan), np.ones((2, 3)), ValueError, "a vector of finite numbers"),
         (np.zeros((2, 3)), np.zeros((2, 3)), ValueError, "not all zero"),
     ],
