@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import form_tables
 import mapping_tables
 import numpy as np
 import peer_tables
@@ -23,7 +24,7 @@ import reference_tables
 from markdown_table import table
 from numpy.typing import NDArray
 
-from portnorm import conventions, files, reference, semantics
+from portnorm import files, reference, semantics
 from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu
 
@@ -66,28 +67,6 @@ def signatures() -> str:
     return table(headings, [[name, *map(show, functions)] for name, show in facts])
 
 
-def forms() -> str:
-    """What `portnorm.conventions` holds."""
-    headings = ["form", "found in", "smallest divisor", "zeros give", "their gradient", "call"]
-    calls = {
-        "norm": "`normalize(x, eps=0.0)`",
-        "max_norm": "`normalize(x, eps=e)`",
-        "max_sum": "`l2_normalize(x, epsilon=e)`",
-    }
-    rows = [
-        [
-            f"`{form.formula}`",
-            form.found_in,
-            {"none": "0"}.get(form.epsilon, "e" if form.divisor == "norm" else "sqrt(e)"),
-            form.value_at_zero,
-            form.gradient_at_zero,
-            calls[form.name] if form.counterpart else "none",
-        ]
-        for form in conventions.FORMS.values()
-    ]
-    return table(headings, rows)
-
-
 def certified() -> str:
     """The builds for which `portnorm.reference` has rules."""
     headings = ["framework", "machine", "capability", "versions"]
@@ -120,7 +99,8 @@ def _bits(call: Callable[[], object]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{make.__name__: make for make in (what_goes_wrong, signatures, forms, certified, promised)},
+    **{make.__name__: make for make in (what_goes_wrong, signatures, certified, promised)},
+    **form_tables.TABLES,
     **mapping_tables.TABLES,
     **peer_tables.TABLES,
     **reference_tables.TABLES,

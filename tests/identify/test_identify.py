@@ -15,6 +15,7 @@ from portnorm import cli
 from portnorm.conventions import FORMS, Form
 from portnorm.exact import torch_cuda
 from portnorm.identify import Identification, identify
+from portnorm.identify.candidates import TRIED
 from portnorm.vectors import normalized
 from tests.conftest import needs_mindspore, needs_torch
 
@@ -54,7 +55,7 @@ def is_named(found: Identification, form: str, axes: tuple[int, ...], e: float) 
 GRID = [
     (form, shape, axes, e, dtype)
     for form, shape, e, dtype in itertools.product(
-        FORMS.values(), SHAPES, EPSILONS, (np.float32, np.float64)
+        TRIED, SHAPES, EPSILONS, (np.float32, np.float64)
     )
     for axes in [*((axis,) for axis in range(len(shape))), *([(0, 1)] if len(shape) > 2 else [])]
 ]
@@ -200,8 +201,18 @@ def test_an_output_that_was_normalized_twice_is_called_so(rng: np.random.Generat
     assert "The output is F.normalize(F.normalize(x, dim=2), dim=0)." in found.notes
 
 
+def test_zeros_replaced_by_one_are_named_as_a_bound_below_all_norms(
+    rng: np.random.Generator,
+) -> None:
+    x = rng.standard_normal((20, 6))
+    x[3] = 0
+    found = identify(x, normalized(x, FORMS["replaced"], 1, 0.0))
+    assert found.fits
+    assert is_named(found, "max_norm", (1,), 1e-12)
+
+
 @needs_torch
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [form.name for form in TRIED])
 def test_gradients_are_named(name: str, rng: np.random.Generator) -> None:
     import torch
 
