@@ -76,6 +76,16 @@ def certified() -> str:
 
 def promised() -> str:
     """Where `portnorm.exact` gives bits, and where it refuses, found out by asking it."""
+    return _promised(["p of `normalize`", "dtype", "values", "gradient"], {})
+
+
+def promised_zh() -> str:
+    """The same in Chinese."""
+    words = {"any other": "其他", "the bits": "逐位相同", "refused": "拒绝"}
+    return _promised(["`normalize` 的 p", "数据类型", "数值", "梯度"], words)
+
+
+def _promised(headings: list[str], words: dict[str, str]) -> str:
     orders = {"0, 1, 2, inf, -inf": (0, 1, 2, np.inf, -np.inf), "any other": (0.5, 2.2, 3, -1)}
     dtypes = {np.dtype(np.uint16): "bfloat16"}
     rows = []
@@ -86,8 +96,9 @@ def promised() -> str:
                 {_bits(lambda p=p, x=x: torch_cpu.normalize(x, p)) for p in ps},
                 {_bits(lambda p=p, x=x: torch_cpu.normalize_vjp(x, x, p)) for p in ps},
             ]
-            rows.append([label, dtypes.get(dtype, str(dtype)), *map("".join, answers)])
-    return table(["p of `normalize`", "dtype", "values", "gradient"], rows)
+            cells = [label, dtypes.get(dtype, str(dtype)), *map("".join, answers)]
+            rows.append([words.get(cell, cell) for cell in cells])
+    return table(headings, rows)
 
 
 def _bits(call: Callable[[], object]) -> str:
@@ -99,7 +110,10 @@ def _bits(call: Callable[[], object]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{make.__name__: make for make in (what_goes_wrong, signatures, certified, promised)},
+    **{
+        make.__name__: make
+        for make in (what_goes_wrong, signatures, certified, promised, promised_zh)
+    },
     **form_tables.TABLES,
     **mapping_tables.TABLES,
     **peer_tables.TABLES,

@@ -132,7 +132,7 @@ _BY_HAND = {
         "dim": ("give `axis=1` where `dim` is left out", "省略 `dim` 时须写 `axis=1`"),
         "eps": (
             "`epsilon = eps ** 2`, [with exceptions](explanation/epsilon.md)",
-            "`epsilon = eps ** 2`，[有例外](explanation/epsilon.md)",
+            "`epsilon = eps ** 2`，[有例外](explanation/epsilon.zh.md)",
         ),
         "out": ("assign the result", "改为赋值"),
     },
