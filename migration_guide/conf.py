@@ -48,7 +48,7 @@ html_sidebars = {
 exclude_patterns = ["_site", "data", "README.md", "README.zh.md"]
 
 GUIDE = Path(__file__).parent
-_LINK = re.compile(r"\]\(([\w./-]+)\.md\)")
+_LINK = re.compile(r"\[([^]]+)\]\(([\w./-]+)\.md\)")
 _SECTION = re.compile(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _CHINESE = ".zh"
 
@@ -56,13 +56,16 @@ _CHINESE = ".zh"
 def _trees(readme: str) -> str:
     """Return a tree of contents for each section of a README, with its heading as the caption."""
     return "".join(
-        _tree(_LINK.findall(links), f":caption: {heading}\n")
+        _tree(
+            [f"{text.replace('`', '')} <{page}>" for text, page in _LINK.findall(links)],
+            f":caption: {heading}\n",
+        )
         for heading, links in _SECTION.findall((GUIDE / readme).read_text(encoding="utf-8"))
     )
 
 
-def _tree(pages: list[str], options: str = "") -> str:
-    lines = "\n".join(dict.fromkeys(pages))
+def _tree(entries: list[str], options: str = "") -> str:
+    lines = "\n".join(entries)
     return f"\n```{{toctree}}\n:hidden:\n{options}\n{lines}\n```\n"
 
 
@@ -74,7 +77,7 @@ def _complete(app: Any, docname: str, source: list[str]) -> None:
     if docname == "index":
         source[0] += _trees("README.md") + _trees("README.zh.md")
     elif docname == "reference/codes":
-        source[0] += _tree([one for one in _LINK.findall(source[0]) if "/checks/" in one])
+        source[0] += _tree([page for _, page in _LINK.findall(source[0]) if "/checks/" in page])
 
 
 def _set_language(app: Any, page: str, template: str, context: dict[str, Any], tree: Any) -> None:
