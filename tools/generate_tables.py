@@ -1,5 +1,7 @@
 """Fill in the tables of README.md and the migration guide, from the code and both frameworks.
 
+Pages in Chinese get the code of the English pages, too.
+
     python tools/generate_tables.py           writes them
     python tools/generate_tables.py --check   exits 1 where a page is out of date
 
@@ -16,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import chinese_pages
 import form_tables
 import mapping_tables
 import numpy as np
@@ -204,6 +207,9 @@ def main() -> int:
     for page in PAGES:
         old = page.read_text(encoding="utf-8")
         new = filled(old)
+        if page.name.endswith(".zh.md"):
+            english = page.with_name(page.name.replace(".zh.md", ".md"))
+            new = chinese_pages.with_code_of(filled(english.read_text(encoding="utf-8")), new)
         if new != old:
             stale.append(page.relative_to(ROOT))
             if not check:

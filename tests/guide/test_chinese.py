@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from chinese_pages import code, with_code_of
 
 GUIDE = Path(__file__).parents[2] / "migration_guide"
 ENGLISH = [
@@ -15,8 +16,7 @@ ENGLISH = [
     and not page.name.endswith(".zh.md")
     and page != GUIDE / "index.md"  # README is what it shows
 ]
-_BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
-_COMMENT = re.compile(r" *#.*")
+_BLOCK = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 _WRONG_WORDS = ("标准化", "正规化", "规范化", "规格化")
 """Words for normalization that MindSpore's documents do not use for it."""
 
@@ -25,11 +25,6 @@ pages = pytest.mark.parametrize("page", ENGLISH, ids=[str(p.relative_to(GUIDE)) 
 
 def chinese(page: Path) -> str:
     return page.with_suffix(".zh.md").read_text(encoding="utf-8")
-
-
-def code(text: str) -> list[tuple[str, str]]:
-    """Return the blocks of code, without comments: those may be translated."""
-    return [(kind, _COMMENT.sub("", block)) for kind, block in _BLOCK.findall(text)]
 
 
 def parts(text: str) -> dict[str, object]:
@@ -69,6 +64,14 @@ def test_a_page_links_to_pages_in_its_own_language(page: Path) -> None:
 @pages
 def test_the_words_are_those_of_mindspores_documents(page: Path) -> None:
     assert [word for word in _WRONG_WORDS if word in chinese(page)] == []
+
+
+def test_code_that_differs_is_brought_over_and_comments_are_kept() -> None:
+    old = "甲\n\n```python\n>>> f(1)  # 一\n```\n\n乙\n\n   ```sh\n   ls  # 二\n   ```\n"
+    english = old.translate(str.maketrans("甲乙一二", "ABCD"))
+    assert with_code_of(english, old) == old
+    assert with_code_of(english.replace("ls", "dir"), old) == old.replace("ls  # 二", "dir  # D")
+    assert with_code_of(english + "```\n1\n```\n", old) == old
 
 
 def test_a_block_that_differs_is_found_and_a_comment_is_not() -> None:
