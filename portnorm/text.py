@@ -67,3 +67,22 @@ def literal(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
     return repr(value)
+
+
+def strict_json(value: Any) -> Any:
+    """Return a value in terms of strict JSON, which has no infinities and no NaN.
+
+    They, and what JSON does not have at all, become their text.
+
+    >>> strict_json({"a": (1, float("inf"), 2j)})
+    {'a': [1, 'inf', '2j']}
+    """
+    if isinstance(value, dict):
+        return {str(key): strict_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict_json(item) for item in value]
+    if isinstance(value, (int, str)) or value is None:
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return str(value)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portnorm import __version__, files
-from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools
+from portnorm.cli.arrays import KINDS_OF_FILES, REFUSALS, Array, add_key, arrays_in, pairs
+from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools, say
 from portnorm.cli.interrupts import Interruptible
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
-    from portnorm.compare import Comparison
-    from portnorm.compare.readers import Source
+    from portnorm.compare import Comparison, Difference
+    from portnorm.readers import Described, Source
 
-_REFUSALS = (IndexError, RuntimeError, TypeError, ValueError)
-"""What the two functions raise for arguments that they do not take."""
+_OF_FUNCTIONS = ("p", "eps", "epsilon")
+"""Options that are arguments of the two functions."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -28,28 +31,33 @@ def add_parser(commands: Commands) -> None:
         "compare",
         help="show how the two functions differ on your data",
         description="Show how the values and gradients of torch.nn.functional.normalize and "
-        "mindspore.ops.L2Normalize differ on arrays in files, or on samples without a FILE.",
-        epilog="Exit codes: 0 the functions agree, 1 they differ, 2 bad usage or input.",
+        "mindspore.ops.L2Normalize differ on arrays in files, or on samples without a FILE. With "
+        "--against, show how two results differ instead, and whether a normalization makes such a "
+        "difference.",
+        epilog="Exit codes: 0 the functions, or the results, agree, 1 they differ, 2 bad usage or "
+        "input.",
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help=".npy, .npz or .safetensors")
-    parser.add_argument("--key", metavar="NAME", help="the array to take of a file with several")
+    parser.add_argument("files", nargs="*", metavar="FILE", help=KINDS_OF_FILES)
+    add_key(parser)
+    parser.add_argument(
+        "--against", metavar="FILE", help="the other result; arrays of the same name are compared"
+    )
+    parser.add_argument(
+        "--against-key", metavar="NAME", help="the array of it, where its name is another one"
+    )
     parser.add_argument(
         "--dim",
         "--axis",
         type=int,
         metavar="N",
-        help=f"run both functions along it (default {NORMALIZE.axis}, 0 for a single vector)",
+        help=f"along which the vectors lie (default {NORMALIZE.axis}, 0 for a single vector)",
     )
-    parser.add_argument("--p", type=float, default=2.0, help="of normalize (default %(default)s)")
-    parser.add_argument(
-        "--eps", type=float, default=NORMALIZE.eps, help="of normalize (default %(default)s)"
-    )
-    parser.add_argument(
-        "--epsilon",
-        type=float,
-        default=L2NORMALIZE.eps,
-        help="of L2Normalize (default %(default)s)",
-    )
+    for option, default, function in (
+        ("--p", 2.0, "normalize"),
+        ("--eps", NORMALIZE.eps, "normalize"),
+        ("--epsilon", L2NORMALIZE.eps, "L2Normalize"),
+    ):
+        parser.add_argument(option, type=float, help=f"of {function} (default {default})")
     parser.add_argument("--dtype", choices=sorted(L2NORMALIZE.dtypes), help="convert to it first")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--html", metavar="FILE", help="write a report to FILE, too")
@@ -58,19 +66,25 @@ def add_parser(commands: Commands) -> None:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    with needs_tools("compare"), contextlib.ExitStack() as stack:
-        from portnorm.compare import render
+    with needs_tools("compare"):
+        from portnorm.compare import lines
 
-        _check_targets(arguments)
-        sources = list(_sources(arguments, stack))
-        _check(sources, arguments)
-        found = Interruptible(_comparisons(sources, arguments))
-        comparisons: Iterable[Comparison] = found
-        if arguments.html or arguments.png:
-            comparisons = list(found)
-            if comparisons:
-                _write(comparisons, arguments)
-        agree = _print_json(comparisons) if arguments.json else render.show(comparisons)
+        found: Interruptible[Any]
+        if arguments.against is None:
+            if arguments.against_key is not None:
+                raise BadInputError("--against-key needs --against")
+            _check_targets(arguments)
+            inputs = _one_by_one(list(_inputs(arguments)))
+            found = Interruptible(_comparisons(inputs, arguments))
+            shown: Iterable[Any] = found
+            if arguments.html or arguments.png:
+                shown = list(found)
+                if shown:
+                    _write(shown, arguments)
+        else:
+            _check_for_against(arguments)
+            found = shown = Interruptible(_differences(list(_pairs(arguments)), arguments))
+        agree = _print_json(shown, arguments) if arguments.json else lines.show(shown)
         found.finish()
         return AGREE if agree else DIFFER
 
@@ -101,49 +115,76 @@ def _write(comparisons: list[Comparison], arguments: argparse.Namespace) -> None
         files.write(path, data)
 
 
-def _sources(
-    arguments: argparse.Namespace, stack: contextlib.ExitStack
-) -> Iterator[tuple[Source, int | None]]:
-    """Yield the arrays, each with the dim to take."""
-    from portnorm.compare.readers import open_array
+# --- the functions on each array ------------------------------------------------------------------
+
+
+class _Input(NamedTuple):
+    """What the functions are compared on, and the dim to take."""
+
+    described: Described
+    open: Callable[[], AbstractContextManager[Source]]
+    dim: int | None
+
+
+def _inputs(arguments: argparse.Namespace) -> Iterator[_Input]:
+    """Yield the arrays; find what is wrong with any of them before work starts on the first."""
     from portnorm.compare.samples import samples
 
-    defaults = (NORMALIZE.axis, L2NORMALIZE.axis)
+    def check(described: Described) -> None:
+        _check(described, arguments.dim, arguments)
+
     for path in arguments.files:
-        yield stack.enter_context(open_array(path, arguments.key)), arguments.dim
+        for array in arrays_in(path, arguments.key, check):
+            yield _Input(array.described, array.open, arguments.dim)
     if not arguments.files:
         if arguments.key is not None:
             raise BadInputError("--key needs a FILE")
         for sample in samples():
+            defaults = (NORMALIZE.axis, L2NORMALIZE.axis)
             dims = defaults if arguments.dim is None else (arguments.dim,)
             for dim in dims if len(sample.shape) > 1 else (0,):
-                yield sample, dim
+                try:
+                    _check(sample, dim, arguments)
+                except REFUSALS as error:
+                    raise BadInputError(f"{sample.name}: {error}") from error
+                yield _Input(sample, functools.partial(_opened, sample), dim)
 
 
-def _check(sources: list[tuple[Source, int | None]], arguments: argparse.Namespace) -> None:
-    """Find what is wrong with any of the arrays before work starts on the first."""
+def _opened(source: Source) -> AbstractContextManager[Source]:
+    return contextlib.nullcontext(source)
+
+
+def _check(described: Described, dim: int | None, arguments: argparse.Namespace) -> None:
     from portnorm.compare import plan
 
-    for source, dim in sources:
-        try:
-            plan(source, dim=dim, **_settings(arguments))
-        except _REFUSALS as error:
-            raise BadInputError(f"{source.name}: {error}") from error
-        if 0 in source.shape:
-            raise BadInputError(f"{source.name}: expected data, found an array of {source.shape}")
+    plan(described, dim=dim, **_settings(arguments))
+    if 0 in described.shape:
+        raise ValueError(f"expected data, found an array of {described.shape}")
 
 
-def _comparisons(
-    sources: list[tuple[Source, int | None]], arguments: argparse.Namespace
-) -> Iterator[Comparison]:
+def _one_by_one(inputs: list[_Input]) -> list[_Input]:
+    """Say that two arrays are not compared with each other, where that might have been meant."""
+    shapes = [one.described.shape for one in inputs]
+    if len(inputs) == 2 and shapes[0] == shapes[1]:
+        names = [one.described.name for one in inputs]
+        if names[0] != names[1]:
+            say(
+                f"{names[0]} and {names[1]} are looked at one by one; to compare them with each "
+                "other: portnorm compare A --against B"
+            )
+    return inputs
+
+
+def _comparisons(inputs: list[_Input], arguments: argparse.Namespace) -> Iterator[Comparison]:
     from portnorm.terminal import progress_bar
 
-    for source, dim in sources:
-        with progress_bar("starting the frameworks") as progress:  # gone before anything is printed
+    for one in inputs:
+        # The bar is gone before anything is printed.
+        with one.open() as source, progress_bar("starting the frameworks") as progress:
             from portnorm.compare import compare
 
             settings = _settings(arguments)
-            comparison = compare(source, dim=dim, progress=progress, **settings)
+            comparison = compare(source, dim=one.dim, progress=progress, **settings)
         if comparison.measurement.counts["not_finite"] == comparison.vectors:
             raise BadInputError(
                 f"{source.name}: expected a vector of finite numbers, found a NaN or an infinity "
@@ -153,10 +194,50 @@ def _comparisons(
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(arguments, name) for name in ("p", "eps", "epsilon", "dtype")}
+    given = {name: getattr(arguments, name) for name in _OF_FUNCTIONS}
+    return {"dtype": arguments.dtype} | {k: v for k, v in given.items() if v is not None}
 
 
-def _print_json(comparisons: Iterable[Comparison]) -> bool:
-    found = [comparison.to_dict() for comparison in comparisons]
-    print(json.dumps({"portnorm": __version__, "comparisons": found}, allow_nan=False, indent=2))
-    return all(comparison["agrees"] for comparison in found)
+# --- two results ----------------------------------------------------------------------------------
+
+
+def _check_for_against(arguments: argparse.Namespace) -> None:
+    if len(arguments.files) != 1:
+        raise BadInputError(
+            f"--against compares one FILE with another, found {len(arguments.files)} beside it"
+        )
+    for name in (*_OF_FUNCTIONS, "html", "png"):
+        if getattr(arguments, name) is not None:
+            raise BadInputError(f"--{name} is of the two functions, and --against has two results")
+
+
+def _pairs(arguments: argparse.Namespace) -> Iterator[tuple[Array, Array]]:
+    from portnorm.compare import plan_results
+
+    def serve(a: Described, b: Described) -> None:
+        plan_results(a, b, dim=arguments.dim, dtype=arguments.dtype)
+
+    other_keys = arguments.key if arguments.against_key is None else [arguments.against_key]
+    (path,) = arguments.files
+    return pairs((path, arguments.key), (arguments.against, other_keys), serve)
+
+
+def _differences(
+    pairs: list[tuple[Array, Array]], arguments: argparse.Namespace
+) -> Iterator[Difference]:
+    from portnorm.compare import compare_results
+    from portnorm.terminal import progress_bar
+
+    for first, second in pairs:
+        with first.open() as a, second.open() as b, progress_bar("reading") as progress:
+            found = compare_results(
+                a, b, dim=arguments.dim, dtype=arguments.dtype, progress=progress
+            )
+        yield found
+
+
+def _print_json(found: Iterable[Any], arguments: argparse.Namespace) -> bool:
+    what = "comparisons" if arguments.against is None else "differences"
+    results = [one.to_dict() for one in found]
+    print(json.dumps({"portnorm": __version__, what: results}, allow_nan=False, indent=2))
+    return all(one["agrees"] for one in results)

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import functools
 import json
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, NamedTuple
 
 from portnorm import __version__
+from portnorm.cli.arrays import KINDS_OF_FILES, REFUSALS, Array, add_key, pairs
 from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools
+from portnorm.cli.interrupts import Interruptible
+from portnorm.text import printable
 
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
+    from portnorm.identify import Identification
+    from portnorm.identify.dump import Tensors
+    from portnorm.readers import Described
 
 
 def add_parser(commands: Commands) -> None:
@@ -20,46 +29,121 @@ def add_parser(commands: Commands) -> None:
         "identify",
         help="name the normalization that turns one array into another",
         description="Find which normalization turns INPUT into OUTPUT: its form, axis, order and "
-        "epsilon, and the builds of frameworks that give the same bits. Files are .npy, .npz or "
-        ".safetensors.",
+        "epsilon, and the builds of frameworks that give the same bits. Without an OUTPUT, INPUT "
+        "is a folder with a dump of msprobe, whose normalizations, or the calls that --key names, "
+        "are identified.",
         epilog="Exit codes: 0 a normalization explains the output, 1 none does, 2 bad usage or "
         "input.",
     )
-    parser.add_argument("input", metavar="INPUT", help="what was normalized")
-    parser.add_argument("output", metavar="OUTPUT", help="what came out")
+    parser.add_argument("input", metavar="INPUT", help=f"what was normalized: {KINDS_OF_FILES}")
+    parser.add_argument("output", metavar="OUTPUT", nargs="?", help="what came out")
     parser.add_argument(
         "--cotangent",
         metavar="FILE",
         help="the gradient that arrived at the output; OUTPUT is then the gradient of INPUT",
     )
-    parser.add_argument("--key", metavar="NAME", help="the array in files that hold several")
+    add_key(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_identify)
 
 
+class _Case(NamedTuple):
+    """What is identified."""
+
+    name: str
+    read: Callable[[], Tensors]
+
+
 def _identify(arguments: argparse.Namespace) -> int:
     with needs_tools("identify"):
-        from portnorm.identify import identify
-
-        x, y = (_read(path, arguments.key) for path in (arguments.input, arguments.output))
-        g = None if arguments.cotangent is None else _read(arguments.cotangent, arguments.key)
-        try:
-            found = identify(x, y, cotangent=g)
-        except (TypeError, ValueError) as error:
-            raise BadInputError(f"{arguments.input}, {arguments.output}: {error}") from error
-    if arguments.json:
-        print(json.dumps({"portnorm": __version__, **found.to_dict()}, allow_nan=False, indent=2))
-    else:
-        print(found)
-    return AGREE if found.fits else DIFFER
+        cases = list(_of_dump(arguments) if arguments.output is None else _of_files(arguments))
+        found = Interruptible(_identified(cases))
+        fits = (_print_json if arguments.json else _print)(found, len(cases))
+        found.finish()
+        return AGREE if fits else DIFFER
 
 
-def _read(path: str, key: str | None) -> Any:
-    """Return all of the array in a file; bfloat16 comes as float32, which holds it exactly."""
-    from portnorm.compare.readers import open_array
+def _identified(cases: list[_Case]) -> Iterator[tuple[str, Identification]]:
+    from portnorm.identify import identify
+    from portnorm.terminal import progress_bar
 
-    with contextlib.ExitStack() as stack:
-        source = stack.enter_context(open_array(path, key))
-        dtype = "float32" if source.dtype == "bfloat16" else source.dtype
-        whole = tuple(slice(0, size, 1) for size in source.shape)
-        return source.read(whole, dtype)
+    for rank, case in enumerate(cases):
+        with progress_bar("identifying") as progress:
+            progress("identifying", rank, len(cases))
+            x, y, cotangent = case.read()
+            try:
+                found = identify(x, y, cotangent=cotangent)
+            except REFUSALS as error:
+                raise BadInputError(f"{case.name}: {error}") from error
+        yield case.name, found
+
+
+def _print(found: Iterable[tuple[str, Identification]], cases: int) -> bool:
+    fits = True
+    for rank, (name, one) in enumerate(found):
+        if cases > 1:
+            print(f"{'' if rank == 0 else chr(10)}{printable(name)}")
+        print(one)
+        fits &= one.fits
+    return fits
+
+
+def _print_json(found: Iterable[tuple[str, Identification]], cases: int) -> bool:
+    results = [{"name": name, **one.to_dict()} for name, one in found]
+    content = {"portnorm": __version__, "identifications": results}
+    print(json.dumps(content, allow_nan=False, indent=2))
+    return all(one["fits"] for one in results)
+
+
+# --- what is identified ---------------------------------------------------------------------------
+
+
+def _of_files(arguments: argparse.Namespace) -> Iterator[_Case]:
+    from portnorm.identify.dump import Tensors, read
+    from portnorm.identify.search import check
+
+    def serve(x: Described, y: Described) -> None:
+        check(x.shape, y.shape, x.dtype, y.dtype)
+
+    cotangents: dict[str, Array] = {}
+    keys = arguments.key
+    if arguments.cotangent is not None:
+        both = pairs((arguments.output, keys), (arguments.cotangent, keys), serve)
+        cotangents = {y.key: g for y, g in both}
+    for x, y in pairs((arguments.input, keys), (arguments.output, keys), serve):
+        g = cotangents.get(y.key)
+
+        def tensors(x: Array = x, y: Array = y, g: Array | None = g) -> Tensors:
+            a, b = read(x.arrays, x.key), read(y.arrays, y.key)
+            return Tensors(a, b, None if g is None else read(g.arrays, g.key))
+
+        yield _Case(f"{x.described.name}, {y.described.name}", tensors)
+
+
+def _of_dump(arguments: argparse.Namespace) -> Iterator[_Case]:
+    from portnorm.identify.dump import tensors_of
+    from portnorm.readers import open_dump
+    from portnorm.watch.dump import function_of
+
+    if arguments.cotangent is not None:
+        raise BadInputError("--cotangent needs an OUTPUT")
+    if not os.path.isdir(arguments.input):
+        raise BadInputError(
+            f"{arguments.input}: expected an OUTPUT beside it, or a folder with a dump of msprobe"
+        )
+    dump = open_dump(arguments.input)
+    calls = [
+        call
+        for call in dump.calls
+        if (
+            any(fnmatchcase(call.name, key) for key in arguments.key)
+            if arguments.key
+            else function_of(call)
+        )
+    ]
+    if not calls:
+        what = "a call of that name" if arguments.key else "a normalization"
+        raise BadInputError(f"{arguments.input}: expected {what} in the dump, found none")
+    for call in calls:
+        name = f"{arguments.input}[{call.name}]"
+        yield _Case(name, functools.partial(tensors_of, dump, call))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import os
 import runpy
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 _HOSTS = tuple(REFERENCES)
 _RAISED = 1
+_EAGER = {"TORCHDYNAMO_DISABLE": "1", "PYTORCH_JIT": "0", "MS_JIT": "0"}
+"""What the frameworks read when they are imported."""
+
 _LAUNCHERS = (__name__, "runpy")
 
 
@@ -30,12 +34,13 @@ def add_parser(commands: Commands) -> None:
     """Add the parser of the command."""
     parser = commands.add_parser(
         "watch",
-        usage="portnorm watch [-h] [--host HOST] [--json FILE] (SCRIPT | -m MODULE) [ARGS ...]",
+        usage="portnorm watch [-h] [--host HOST] [--eager] [--json FILE] "
+        "(SCRIPT | -m MODULE | --from DUMP) [ARGS ...]",
         help="run a script, and show which of its calls are at risk when ported",
         description="Run a Python script and record its calls of torch.nn.functional.normalize, "
         "of mindspore.ops.L2Normalize in PyNative (MindSpore 2.10 or later), and of portnorm. The "
         "table at the end, on stderr, says which lines are at risk when ported, and what to write "
-        "instead.",
+        "instead. With --from, the calls are those in a dump of msprobe, and nothing is run.",
         epilog="Calls in compiled graphs, in other processes, and, but for portnorm's, in other "
         "threads are not seen. The exit code is the script's; 2 for bad usage.",
     )
@@ -48,12 +53,23 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "-m", dest="module", action="store_true", help="SCRIPT is the name of a module"
     )
-    parser.add_argument("script", metavar="SCRIPT", help="a file, or a module after -m")
+    parser.add_argument(
+        "--eager",
+        action="store_true",
+        help="let torch and MindSpore run uncompiled what is marked to be compiled, so that the "
+        "calls in it are seen",
+    )
+    parser.add_argument("--from", dest="dump", metavar="DUMP", help="a folder with such a dump")
+    parser.add_argument("script", metavar="SCRIPT", nargs="?", help="a file, or a module after -m")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="ARGS", help="its own")
     parser.set_defaults(run=_watch)
 
 
 def _watch(arguments: argparse.Namespace) -> int:
+    if arguments.dump is not None:
+        return _watch_dump(arguments)
+    if arguments.script is None:
+        raise BadInputError("expected a SCRIPT, -m MODULE or --from DUMP")
     run = _runner(arguments)
     hosts = _hosts(arguments.host)
     with needs_tools("watch"):
@@ -61,10 +77,9 @@ def _watch(arguments: argparse.Namespace) -> int:
 
         from portnorm.terminal import progress_bar
         from portnorm.watch import watch
-    path = arguments.json
-    if path is not None:
-        files.check_target(path, ".json")
-        path = os.path.abspath(path)  # the script may go to another folder
+    path = _target(arguments)
+    if arguments.eager:
+        os.environ.update(_EAGER)
     process, end = os.getpid(), None
     with _as_python_would(arguments), contextlib.ExitStack() as stack:
         with progress_bar("starting the frameworks"):  # gone before the script has the terminal
@@ -80,6 +95,38 @@ def _watch(arguments: argparse.Namespace) -> int:
         if end is not None:
             raise end
     return code
+
+
+def _target(arguments: argparse.Namespace) -> str | None:
+    """Return where to write the records, also after the script has gone to another folder."""
+    if arguments.json is None:
+        return None
+    files.check_target(arguments.json, ".json")
+    return os.path.abspath(str(arguments.json))
+
+
+def _watch_dump(arguments: argparse.Namespace) -> int:
+    for option, given in (
+        ("--host", arguments.host),
+        ("--eager", arguments.eager),
+        ("-m", arguments.module),
+    ):
+        if given:
+            raise BadInputError(f"{option} is of a script, and --from runs none")
+    if arguments.script is not None:
+        raise BadInputError("expected --from DUMP or a SCRIPT, found both")
+    path = _target(arguments)
+    with needs_tools("watch"):
+        import rich.table  # noqa: F401
+
+        from portnorm.identify.dump import attributes_of
+        from portnorm.readers import open_dump
+        from portnorm.terminal import progress_bar
+        from portnorm.watch.dump import watch_dump
+    with progress_bar("reading the dump"):
+        dump = open_dump(arguments.dump)
+        log = watch_dump(dump, functools.partial(attributes_of, dump))
+    return DONE if _report(log, path) else BAD_INPUT
 
 
 def _hosts(chosen: str | None) -> list[str]:

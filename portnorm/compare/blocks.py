@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from portnorm.compare.readers import Index
+from portnorm.readers import Index
 
 
 def blocks(shape: tuple[int, ...], dim: int, vectors: int) -> Iterator[tuple[int, Index]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from portnorm.compare import render
+from portnorm.compare.lines import Line, plain
 from portnorm.compare.result import Result
 
 
@@ -31,9 +33,13 @@ class Comparison(Result):
     '1 of 2 vectors change; worst vector 1 (norm 4e-09);'
     """
 
+    def lines(self, width: int) -> Iterator[Line]:
+        """Yield the findings in lines of at most width characters, for a terminal."""
+        return render.lines(self, width)
+
     def summary(self, width: int = 80) -> str:
         """Return the findings as plain text, in lines of at most width characters."""
-        return "\n".join(render.plain(self, width))
+        return plain(self, width)
 
     def to_html(self) -> str:
         """Return a page of HTML with charts, complete in itself, as `portnorm compare --html`.

@@ -18,7 +18,6 @@ from portnorm.compare.computations import Computation, gradient_steps, vjp_of_ro
 from portnorm.compare.histograms import NormHistogram, UlpHistogram
 from portnorm.compare.largest import KEPT, Largest
 from portnorm.compare.measurement import Head, Measurement, Row, Worst
-from portnorm.compare.readers import Source
 from portnorm.compare.settings import Settings
 from portnorm.compare.tolerances import (
     classify,
@@ -26,9 +25,11 @@ from portnorm.compare.tolerances import (
     gradient_tolerance,
     gradient_unit,
     relative_differences,
+    unit_tolerance,
     values_tolerance,
 )
 from portnorm.compare.ulp import finite, ulp_distance
+from portnorm.readers import Source
 from portnorm.terminal import Progress
 from portnorm.vectors import CLASSES, ZERO, Array
 
@@ -120,6 +121,7 @@ class _Values:
         self.ulp = 0
         self.relative = 0.0
         self.changed = 0
+        self.of_unit_norm = 0
         self.first: Head | None = None
         self.worst: Worst | None = None
         self._worst_ulp = 0
@@ -131,6 +133,8 @@ class _Values:
         changed = ulp > values_tolerance(x.shape[1])
         self.counts += np.bincount(classes, minlength=len(CLASSES))
         self.norms.add(norms, classes)
+        tolerance = unit_tolerance(x.shape[1], self._settings.dtype)
+        self.of_unit_norm += int((np.abs(norms - 1) <= tolerance).sum())
         self.ulps.add(ulp)
         self.ulp = max(self.ulp, int(ulp.max()))
         self.relative = max(self.relative, float(relative.max()))
@@ -310,6 +314,7 @@ def _result(values: _Values, gradients: _Gradients, n: int, dtype: str) -> Measu
         gradients_changed=gradients.changed,
         gradients_measured=gradients.measured,
         changed=values.changed + gradients.changed_alone,
+        of_unit_norm=values.of_unit_norm,
         first=values.first,
         worst=values.worst or gradients.worst,
         rows=_worst_first(gradients.rows(), n, dtype),

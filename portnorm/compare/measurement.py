@@ -86,6 +86,7 @@ class Measurement:
         gradients_changed: number of vectors whose gradients changed.
         gradients_measured: number of vectors whose gradients were compared.
         changed: number of vectors of which either changed.
+        of_unit_norm: number of vectors whose norm is 1 to rounding.
         first: the first vector; None where there is none.
         worst: None where nothing changed.
         rows: the vectors with the largest differences, changed or not, worst first: changed
@@ -104,6 +105,7 @@ class Measurement:
     gradients_changed: int = 0
     gradients_measured: int = 0
     changed: int = 0
+    of_unit_norm: int = 0
     first: Head | None = None
     worst: Worst | None = None
     rows: tuple[Row, ...] = ()

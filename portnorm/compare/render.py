@@ -1,25 +1,17 @@
-"""The findings as text: plain lines, and the same lines in colour on a terminal."""
+"""The findings of a comparison as lines of text."""
 
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
 
+from portnorm.compare.lines import Line, wrap
 from portnorm.compare.measurement import Head
 from portnorm.compare.result import Result
 from portnorm.compare.tolerances import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
-from portnorm.terminal import console
 from portnorm.text import counted, printable
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
-
-_LABEL = 14
-_WIDEST = 100
 _DIGITS = {"float16": 5, "float32": 9, "float64": 17}
 
 
@@ -28,31 +20,18 @@ _OWN_GRADIENT = (
 )
 
 
-class Line(NamedTuple):
-    """One line of output: a label, a text, and the style of the text in rich's words."""
-
-    label: str
-    text: str
-    style: str = ""
-
-
-def plain(comparison: Result, width: int) -> list[str]:
-    """Return the lines of one comparison without colour."""
-    return [f"{line.label:<{_LABEL}}{line.text}".rstrip() for line in lines(comparison, width)]
-
-
 def lines(comparison: Result, width: int) -> Iterator[Line]:
-    """Yield the lines of one comparison."""
+    """Yield the lines of one comparison, what follows from it first."""
     yield Line(f"{printable(comparison.name)}", "")
-    for part in (_what, heads, _differences):
-        for label, text in part(comparison):
-            yield from _wrap(label, text, width)
-    finding = comparison.finding
     style = "green" if comparison.agrees else "bold red"
-    yield from _wrap("verdict", f"{finding[0].upper()}{finding[1:]}.", width, style)
+    yield from wrap("verdict", comparison.headline, width, style)
     if not comparison.agrees:
-        yield Line("on MindSpore", comparison.calls["mindspore"], "bold")
-        yield Line("on torch", comparison.calls["torch"], "bold")
+        for host, label in (("mindspore", "on MindSpore"), ("torch", "on torch")):
+            yield Line(label, comparison.calls[host], "bold")
+            yield from wrap("", comparison.covered[host], width)
+    for part in (_what, heads, _differences, _legend):
+        for label, text in part(comparison):
+            yield from wrap(label, text, width)
 
 
 def _what(comparison: Result) -> Iterator[tuple[str, str]]:
@@ -119,7 +98,7 @@ def _differences(comparison: Result) -> Iterator[tuple[str, str]]:
     cotangent = "given cotangent" if given.seed is None else f"cotangent of seed {given.seed}"
     yield (
         "gradients",
-        f"up to {found.gradient_relative:.2g} relative apart, {_ulp(found.gradient_ulp)}; "
+        f"up to {found.gradient_relative:.2g} relative apart; "
         f"{_changes(found.gradients_changed, found.gradients_measured)} by more than "
         f"{tolerance:.2g}; gradient on {found.gradients_measured} of "
         f"{counted(comparison.vectors, 'vector')}, {cotangent}",
@@ -129,46 +108,18 @@ def _differences(comparison: Result) -> Iterator[tuple[str, str]]:
         yield "", f"L2Normalize's by {by}: the derivative of its formula. {_OWN_GRADIENT}"
 
 
+def _legend(comparison: Result) -> Iterator[tuple[str, str]]:
+    yield (
+        "",
+        "A ULP is the step from a floating-point number to the next. A cotangent is the gradient "
+        "that arrives at the output. Differences of gradients are relative to its length over the "
+        "norm: no element can be larger.",
+    )
+
+
 def _changes(changed: int, of: int) -> str:
     return f"{changed} of {of} {'changes' if changed == 1 else 'change'}"
 
 
 def _ulp(ulp: float) -> str:
     return "infinitely many ULP (NaN in one only)" if math.isinf(ulp) else f"{ulp} ULP"
-
-
-def _wrap(label: str, text: str, width: int, style: str = "") -> Iterator[Line]:
-    wrapped = textwrap.wrap(text, max(width - _LABEL, 20), break_on_hyphens=False)
-    for line in wrapped or [""]:
-        yield Line(label, line, style)
-        label = ""
-
-
-# --- terminal -------------------------------------------------------------------------------------
-
-
-def show(comparisons: Iterable[Result]) -> bool:
-    """Print comparisons as they come; in colour on a terminal that wants it.
-
-    Returns:
-        Whether the functions agree on all of them.
-
-    Raises:
-        ImportError: rich is not installed.
-    """
-    from rich.text import Text
-
-    terminal = console()
-    agree = True
-    for rank, comparison in enumerate(comparisons):
-        if rank:
-            terminal.print()
-        for line in lines(comparison, min(terminal.width, _WIDEST)):
-            terminal.print(_styled(line, Text), soft_wrap=True)
-        agree &= comparison.agrees
-    return agree
-
-
-def _styled(line: Line, text: type[Text]) -> Text:
-    label = f"{line.label:<{_LABEL}}" if line.text else line.label
-    return text.assemble((label, "dim" if line.text else "bold"), (line.text, line.style))

@@ -109,12 +109,11 @@ def _source(environment: Environment, name: str) -> str:
 
 def _section(comparison: Result, prefix: str) -> dict[str, Any]:
     found = comparison.measurement
-    finding = comparison.finding
     return {
         "id": prefix,
         "name": charts.title(comparison),
         "agrees": comparison.agrees,
-        "verdict": f"{finding[0].upper()}{finding[1:]}.",
+        "verdict": comparison.headline,
         "calls": {} if comparison.agrees else comparison.calls,
         "classes": [(CLASS_NAMES[name], n) for name, n in found.counts.items()],
         "examples": [

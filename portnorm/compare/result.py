@@ -14,7 +14,7 @@ from portnorm.compare.measurement import Head, Measurement, Row, Worst
 from portnorm.compare.settings import Settings
 from portnorm.compare.tolerances import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
-from portnorm.text import literal
+from portnorm.text import literal, strict_json
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,29 @@ class Result:
         )
 
     @property
+    def headline(self) -> str:
+        """The finding as a sentence of its own, and what is odd about the data."""
+        finding = self.finding
+        unit, note = self.measurement.of_unit_norm, ""
+        if unit > self.vectors / 2:
+            which = "All" if unit == self.vectors else f"{unit} of {self.vectors}"
+            note = (
+                f" {which} vectors are of unit norm already, as the output of a normalization is: "
+                "give its input, for on its output agreement means nothing."
+            )
+        return f"{finding[0].upper()}{finding[1:]}.{note}"
+
+    @property
+    def covered(self) -> dict[str, str]:
+        """What of the other framework's numbers the calls return, by the framework they run on."""
+        strict = "values; for gradients too, parity='strict'"
+        eps, epsilon = self.settings.floors
+        below = ("zero", "below_both", *(["between"] if epsilon > eps else []))
+        own = any(self.measurement.counts[name] for name in below)  # MindSpore's own gradient
+        both = "values and gradients"
+        return {"mindspore": both, "torch": strict if own else both}
+
+    @property
     def _kept_shape(self) -> tuple[int, ...]:
         return self.shape[: self.settings.dim] + self.shape[self.settings.dim + 1 :]
 
@@ -97,7 +120,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as what JSON has; numbers that are not finite as "inf", "nan"."""
         given, found = self.settings, self.measurement
-        plain: dict[str, Any] = _strict(
+        plain: dict[str, Any] = strict_json(
             {
                 "name": self.name,
                 "shape": self.shape,
@@ -133,12 +156,14 @@ class Result:
                     "histogram": found.gradient_ulps,
                 },
                 "changed": found.changed,
+                "of_unit_norm": found.of_unit_norm,
                 "first": found.first and self._head_as_dict(found.first),
                 "worst": found.worst and self._worst_as_dict(found.worst),
                 "rows": [self._row_as_dict(row) for row in found.rows],
                 "agrees": self.agrees,
                 "verdict": self.verdict,
                 "use": self.calls,
+                "covered": self.covered,
             }
         )
         return plain
@@ -184,14 +209,3 @@ class Result:
             "norm": worst.norm,
             "difference": worst.difference,
         }
-
-
-def _strict(value: Any) -> Any:
-    """Replace what strict JSON does not have: infinities and NaN by their names."""
-    if isinstance(value, dict):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_strict(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

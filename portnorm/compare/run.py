@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,8 @@ from portnorm import __version__, frameworks
 from portnorm.compare import computations
 from portnorm.compare.comparison import Comparison
 from portnorm.compare.measure import BLOCK_BYTES, GRADIENT_STEPS, Functions, measure_array
-from portnorm.compare.readers import ArraySource, Source
-from portnorm.compare.settings import CONVERTIBLE, Settings, plan
+from portnorm.compare.settings import CONVERTIBLE, Settings, array_of, plan
+from portnorm.readers import Source
 from portnorm.semantics import L2NORMALIZE, LARGEST_CONFUSED_EPSILON, NORMALIZE
 from portnorm.terminal import Progress
 
@@ -42,7 +42,7 @@ def compare(
 
     Args:
         array: of float16, float32 or float64 and one dim or more, or a
-            `portnorm.compare.readers.Source`, which is read block by block, in C order.
+            `portnorm.readers.Source`, which is read block by block, in C order.
         dim: along which both functions run. None: 1, torch's default, or 0 for a single vector.
         p: the order of torch's norm; L2Normalize always has 2.
         eps: torch's.
@@ -62,11 +62,11 @@ def compare(
     >>> found.agrees, found.measurement.counts["between"]
     (False, 1)
     """
-    source = _source(array)
+    source = array_of(array)
     settings = plan(source, dim=dim, p=p, eps=eps, epsilon=epsilon, dtype=dtype, seed=seed)
     given = None
     if cotangent is not None:
-        given = _source(cotangent)
+        given = array_of(cotangent)
         _check_cotangent(given, source)
         settings = replace(settings, seed=None)
     job = _Job(source, settings, given, block_bytes, progress or _no_progress)
@@ -85,10 +85,6 @@ class _Job(NamedTuple):
     progress: Progress
 
 
-def _source(array: ArrayLike | Source) -> Source:
-    return array if _is_source(array) else ArraySource(np.asarray(array))
-
-
 def _check_cotangent(cotangent: Source, source: Source) -> None:
     if cotangent.shape != source.shape:
         raise ValueError(
@@ -96,10 +92,6 @@ def _check_cotangent(cotangent: Source, source: Source) -> None:
         )
     if cotangent.dtype not in CONVERTIBLE:
         raise TypeError(f"expected a cotangent of numbers, found {cotangent.dtype}")
-
-
-def _is_source(array: ArrayLike | Source) -> TypeGuard[Source]:
-    return hasattr(array, "read")
 
 
 def _run(job: _Job, found: frameworks.Frameworks, why_not_own: str) -> Comparison:

@@ -34,6 +34,16 @@ def gradient_tolerance(n: int, dtype: str) -> float:
     return (2 * math.sqrt(n) + 32) * float(np.finfo(dtype).eps) / 2
 
 
+def epsilon_of(dtype: str) -> float:
+    """Return the distance from 1 to the next number of a dtype; also of "bfloat16"."""
+    return 2.0**-7 if dtype == "bfloat16" else float(np.finfo(dtype).eps)
+
+
+def unit_tolerance(n: int, dtype: str) -> float:
+    """Return how far rounding takes the norm of a normalized vector of n elements from 1."""
+    return values_tolerance(n) * epsilon_of(dtype)
+
+
 def classify(x: Array, settings: Settings) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
     """Return the class, as an index of `CLASSES`, and the 2-norm of each vector of a block.
 

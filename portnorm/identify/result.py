@@ -27,6 +27,7 @@ class Explanation:
         worst: the number of the vector that is furthest away.
         shape: of the output.
         scales_all: whether it does no more than to scale all vectors alike.
+        builds: the builds of frameworks that give the very bits of the output.
     """
 
     candidate: Candidate
@@ -37,6 +38,7 @@ class Explanation:
     worst: int
     shape: tuple[int, ...]
     scales_all: bool = False
+    builds: tuple[str, ...] = ()
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -95,6 +97,7 @@ class Explanation:
             "error_ulp": _json(self.error),
             "vectors": self.vectors,
             "differing": self.differing,
+            "builds": list(self.builds),
             "worst": list(index_of(self.worst, self.shape, self.candidate.layout)),
         }
 
@@ -107,7 +110,6 @@ class Identification:
         best: the best of them.
         same: others that cannot be told apart from it on these data.
         others: what is further away, the nearest first.
-        builds: the builds of frameworks that give the very bits of the output.
         notes: what else is plain, in sentences.
         of_gradient: whether the output is a gradient.
     """
@@ -115,7 +117,6 @@ class Identification:
     best: Explanation
     same: tuple[Explanation, ...] = ()
     others: tuple[Explanation, ...] = ()
-    builds: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     of_gradient: bool = False
 
@@ -123,6 +124,11 @@ class Identification:
     def fits(self) -> bool:
         """Whether a normalization explains the output; a mere scale is none."""
         return self.best.fits and not self.best.scales_all
+
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """The builds of frameworks that give the very bits of the output, by the best."""
+        return self.best.builds
 
     @property
     def explanations(self) -> tuple[Explanation, ...]:
@@ -150,7 +156,8 @@ class Identification:
         if self.best.candidate.limit > self.best.candidate.e:
             yield f"Any epsilon up to {self.best.candidate.limit:.3g} gives the same here."
         for one in self.same:
-            yield f"{one} cannot be told apart on these data: {self._what_would_tell(one)}."
+            has = f", with the bits of {one.builds[0]}," if one.builds else ""
+            yield f"{one}{has} cannot be told apart on these data: {self._what_would_tell(one)}."
         for one in [one for one in self.others if not one.fits][:1]:
             yield f"The next, {one}, differs: {_how_far(one)}."
         yield from self.notes
@@ -186,7 +193,6 @@ class Identification:
             "best": self.best.to_dict(),
             "same": [one.to_dict() for one in self.same],
             "others": [one.to_dict() for one in self.others],
-            "builds": list(self.builds),
             "notes": list(self.notes),
             "of_gradient": self.of_gradient,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -74,14 +75,10 @@ def identify(x: ArrayLike, y: ArrayLike, *, cotangent: ArrayLike | None = None) 
         raise ValueError(
             f"expected three arrays of one shape, found {x.shape}, {g.shape} and {y.shape}"
         )
-    found = list(layouts(x.shape, y.shape))
-    if g is not None:
-        found = [layout for layout in found if not layout.transposed]
-    if not found or x.size == 0:
-        raise ValueError(
-            f"expected two arrays of one shape, or with the last two axes exchanged, of one "
-            f"element or more, found {x.shape} and {y.shape}"
-        )
+    check(x.shape, y.shape, x.dtype.name, y.dtype.name)
+    found = [one for one in layouts(x.shape, y.shape) if g is None or not one.transposed]
+    if not found:
+        raise ValueError(f"expected a gradient of shape {x.shape}, found {y.shape}")
     tried = [one for layout in found for one in _screened(x, y, g, layout)]
     if not tried:
         raise ValueError("expected a vector of finite numbers that are not all zero, found none")
@@ -94,6 +91,22 @@ def identify(x: ArrayLike, y: ArrayLike, *, cotangent: ArrayLike | None = None) 
             if candidate.layout == layout:
                 measured[candidate] = _measured(candidate, *rows, y.shape)
     return _ranked(x, y, g, [measured[candidate] for candidate in chosen])
+
+
+def check(x: tuple[int, ...], y: tuple[int, ...], *dtypes: str) -> None:
+    """Find out whether an array can come of another, by their shapes and dtypes.
+
+    Raises:
+        TypeError, ValueError: see `identify`.
+    """
+    for dtype in dtypes:
+        if dtype not in (*_DTYPES, "bfloat16"):
+            raise TypeError(f"expected {', '.join(_DTYPES)}, found {dtype}")
+    if not any(True for _ in layouts(x, y)) or 0 in x:
+        raise ValueError(
+            f"expected two arrays of one shape, or with the last two axes exchanged, of one "
+            f"element or more, found {x} and {y}"
+        )
 
 
 def _array(name: str, value: ArrayLike) -> Array:
@@ -215,14 +228,16 @@ def _ranked(x: Array, y: Array, g: Array | None, measured: list[Explanation]) ->
     alike = [one for one in likely if one.mean_error <= 1.3 * nearest + _ALIKE]
     if not all(one.candidate.is_fitted for one in alike):
         alike = [one for one in alike if not one.candidate.is_fitted]
-    alike.sort(key=lambda one: one.rank)
+    if g is None and alike[0].fits:  # farther away no build can have the bits
+        alike = [replace(one, builds=builds_with_these_bits(x, y, one.candidate)) for one in alike]
+    # Of two that are as near, the one whose very bits a build has is the likelier.
+    alike.sort(key=lambda one: (not one.builds, one.rank))
     best, *same = alike
-    has_bits = g is None and best.fits  # farther away no build can have them
+    near = {one.candidate for one in alike}
     return Identification(
         best=best,
         same=tuple(_without_repeats(best, same)),
-        others=tuple(one for one in measured if one not in alike),
-        builds=builds_with_these_bits(x, y, best.candidate) if has_bits else (),
+        others=tuple(one for one in measured if one.candidate not in near),
         notes=tuple(_notes(x, y, best)) if g is None else (),
         of_gradient=g is not None,
     )

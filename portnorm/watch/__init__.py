@@ -4,8 +4,10 @@ records        what is kept of calls that are counted together
 log            who called what, in bounded memory
 on_torch       sees `F.normalize` through a mode of torch; norms of torch tensors
 on_mindspore   sees `ops.L2Normalize` through a mode of MindSpore; norms of MindSpore tensors
-porting        what becomes of a call on the other framework
-render         the table
+arrays         norms of the vectors of NumPy arrays
+dump           the calls in a dump of msprobe, as if a watch had seen them
+advice         what becomes of a call on the other framework
+table          the table
 """
 
 from __future__ import annotations
@@ -21,15 +23,17 @@ from typing import Any
 from portnorm import __version__, observe
 from portnorm.errors import PortnormError
 from portnorm.reference import REFERENCES
+from portnorm.text import strict_json
 from portnorm.watch import table
 from portnorm.watch.advice import Port, port
-from portnorm.watch.log import Log
-from portnorm.watch.records import Record, described
+from portnorm.watch.log import Log, NormsOf
+from portnorm.watch.records import Call, Record, described
 
 HOSTS = tuple(REFERENCES)
 
 _NOT_SEEN = (
-    "calls in compiled graphs: torch.compile, torch.jit.script, mindspore.jit, GRAPH_MODE",
+    "calls in compiled graphs: of torch.compile, torch.jit.script and mindspore.jit, which "
+    "`portnorm watch --eager` runs uncompiled, and of GRAPH_MODE",
     "calls in other processes",
     "F.normalize and ops.L2Normalize in threads that have not entered the watch, in hooks of "
     "torch's backward, and where a checkpoint is computed again",
@@ -91,6 +95,10 @@ class Watch:
     def to_json(self) -> str:
         """Return `to_dict` as strict JSON."""
         return json.dumps(self.to_dict(), allow_nan=False, indent=2)
+
+    def add(self, call: Call, x: Any, norms_of: NormsOf) -> None:
+        """Count a call that was seen by other means; see `portnorm.watch.log.Log`."""
+        self._log.add(call, x, norms_of)
 
     @property
     def dropped(self) -> int:
@@ -177,20 +185,11 @@ def _checked(hosts: Iterable[str]) -> list[str]:
 def _as_dict(record: Record) -> dict[str, Any]:
     """Return a record; where something is wrong with it, what is left, so that others survive."""
     try:
-        return {k: _strict(v) for k, v in _record_as_dict(record, port(record)).items()}
+        return dict(strict_json(_record_as_dict(record, port(record))))
     except Exception as error:
         call = record.call
         found = {"file": call.file, "line": call.line, "function": call.function}
         return {**found, "calls": record.calls, "error": described(error)}
-
-
-def _strict(value: Any) -> Any:
-    """Return what strict JSON has: a tuple as a list, any other value as its text."""
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_strict(item) for item in value]
-    return _json(value)
 
 
 def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
@@ -201,8 +200,8 @@ def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
         "function": call.function,
         "dtype": call.dtype,
         "dim": call.dim,
-        "p": _json(call.p),
-        "eps": _json(call.eps),
+        "p": call.p,
+        "eps": call.eps,
         "calls": record.calls,
         "shapes": [{"shape": shape, "calls": n} for shape, n in record.shapes.items()],
         "calls_of_other_shapes": record.other_shapes,
@@ -210,8 +209,9 @@ def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
         "vectors": record.vectors,
         "minimum_norm": record.minimum,
         "maximum_norm": record.maximum,
+        "amplification": record.amplification,
         "floors": record.floors
-        and dict(zip(("normalize", "l2_normalize"), map(_json, record.floors), strict=True)),
+        and dict(zip(("normalize", "l2_normalize"), record.floors, strict=True)),
         "counts": record.counts,
         "when_ported": {
             "status": found.status,
@@ -221,12 +221,3 @@ def _record_as_dict(record: Record, found: Port) -> dict[str, Any]:
         },
         **({"error": record.error} if record.error else {}),
     }
-
-
-def _json(value: Any) -> Any:
-    """Return a number that strict JSON has, or the text of any other value."""
-    if isinstance(value, (int, str)) or value is None:
-        return value
-    if isinstance(value, float) and value - value == 0:
-        return value
-    return str(value)

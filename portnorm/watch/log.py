@@ -118,9 +118,16 @@ def describe(
     frame: FrameType | None, function: str, dtype: str, ndim: int, p: Any, dim: Any, eps: Any
 ) -> Call:
     """Return what calls from this frame with these arguments have in common."""
-    file, line = (frame.f_code.co_filename, frame.f_lineno) if frame else ("", 0)
+    place = (frame.f_code.co_filename, frame.f_lineno) if frame else ("", 0)
+    return describe_at(place, function, dtype, ndim, p, dim, eps)
+
+
+def describe_at(
+    place: tuple[str, int], function: str, dtype: str, ndim: int, p: Any, dim: Any, eps: Any
+) -> Call:
+    """Return the same for a call from a line of a file."""
     dim = tuple(map(_index, dim)) if isinstance(dim, (list, tuple)) else _index(dim)
-    return Call(file, line, function, dtype, ndim, _plain(p), dim, _plain(eps))
+    return Call(*place, function, dtype, ndim, _plain(p), dim, _plain(eps))
 
 
 def _index(value: Any) -> Any:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from types import FrameType
 from typing import Any
 
 import mindspore
-import numpy as np
 from mindspore import Tensor
 
-from portnorm.semantics import L2NORMALIZE, normalize_dims, normalize_order
-from portnorm.vectors import vector_norms
+from portnorm.semantics import L2NORMALIZE
+from portnorm.watch.arrays import norms_of_array
 from portnorm.watch.log import Log, caller, describe, is_of_portnorm
 from portnorm.watch.records import MINT, Call, Norms
 
@@ -26,9 +24,6 @@ _DispatchMode: Any = getattr(mindspore, "MsDispatchMode", None)
 
 _FRAMES = 12
 """How many calls may lie between mint's normalize and its operator."""
-
-_SMALLEST, _LARGEST = 1e-15, 1e15
-"""Between these, float32 holds the squares that make up a norm with all digits that matter."""
 
 SEES_OPERATORS = _DispatchMode is not None
 """Whether this MindSpore has a public hook for the calls of operators; 2.10 is the first."""
@@ -81,31 +76,6 @@ def _add(log: Log, frame: Any, function: str, x: Any, p: Any, dim: Any, eps: Any
 def norms(x: Tensor, call: Call) -> Norms | None:
     """Return the norms of the vectors of a tensor, whose values are waited for."""
     try:
-        array = (x.float() if x.dtype == mindspore.bfloat16 else x).asnumpy()
-        rows = _rows(np.abs(array) if np.iscomplexobj(array) else array, call)
-        order = normalize_order(call.p, call.ndim, call.dim)
-        two = _two_norms(rows)
-        return Norms(two, two if order == 2 else vector_norms(rows, order).ravel())
+        return norms_of_array((x.float() if x.dtype == mindspore.bfloat16 else x).asnumpy(), call)
     except Exception:  # a tensor of a kind that is not foreseen; the call itself goes on
         return None
-
-
-def _rows(array: Any, call: Call) -> Any:
-    """Return the vectors along axis 1 of three."""
-    dim = list(call.dim) if isinstance(call.dim, tuple) else call.dim
-    dims = normalize_dims(dim, array.ndim)
-    kept = [d for d in range(array.ndim) if d not in dims]
-    vectors = math.prod(array.shape[d] for d in kept)
-    length = math.prod(array.shape[d] for d in dims)
-    return array.transpose([*kept, *dims]).reshape(vectors, length, 1)
-
-
-def _two_norms(rows: Any) -> Any:
-    """Return the 2-norms: fast ones, but where squares leave the range of float32."""
-    if rows.dtype in (np.float16, np.float32):
-        v = rows[..., 0].astype(np.float32, copy=False)
-        with np.errstate(all="ignore"):
-            found = np.sqrt(np.einsum("vn,vn->v", v, v))
-        if not found.size or _SMALLEST < found.min() <= found.max() < _LARGEST:
-            return found
-    return vector_norms(rows, 2.0).ravel()

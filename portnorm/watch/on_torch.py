@@ -18,7 +18,7 @@ from portnorm.semantics import NORMALIZE, normalize_order
 from portnorm.torch._arrays import array
 from portnorm.vectors import ABOVE, CLASSES, NOT_FINITE, ZERO
 from portnorm.watch.log import Log, caller, describe, is_of_portnorm
-from portnorm.watch.records import Call, Norms, Record
+from portnorm.watch.records import Call, Counts, Norms, Record
 
 _NAMES = {
     getattr(torch, name): name
@@ -227,6 +227,7 @@ class DeviceCounter:
     def _start(self, like: Tensor) -> None:
         self._counts = torch.zeros_like(self._numbers)
         self._low = like.new_full((), math.inf)
+        self._least = like.new_full((), math.inf)
         self._high = like.new_full((), -math.inf)
 
     def add(self, two: Tensor, order: Tensor) -> None:
@@ -238,11 +239,14 @@ class DeviceCounter:
         classes = torch.where(two == 0, ZERO, torch.where(finite, ABOVE - below, NOT_FINITE))
         self._counts += (classes[:, None] == self._numbers).sum(0)
         self._low = torch.minimum(self._low, torch.where(finite, two, math.inf).amin())
+        self._least = torch.minimum(
+            self._least, torch.where(order.isfinite(), order, math.inf).amin()
+        )
         self._high = torch.maximum(self._high, torch.where(finite, two, -math.inf).amax())
 
-    def take(self) -> tuple[dict[str, int], float, float]:
-        """Return counts by class, and the smallest and the largest norm; start anew."""
-        counts = dict(zip(CLASSES, self._counts.tolist(), strict=True))
-        found = counts, float(self._low), float(self._high)
+    def take(self) -> Counts:
+        """Return what was counted, and start anew."""
+        classes = dict(zip(CLASSES, self._counts.tolist(), strict=True))
+        found = Counts(classes, float(self._low), float(self._high), float(self._least))
         self._start(self._low)
         return found

@@ -71,14 +71,30 @@ class Norms(NamedTuple):
         record.add_norms(self)
 
 
+class Counts(NamedTuple):
+    """Vectors that were counted.
+
+    Attributes:
+        classes: how many are in each of `portnorm.vectors.CLASSES`.
+        low: the smallest 2-norm that is finite; infinite where there is none.
+        high: the largest; minus infinity where there is none.
+        least: the smallest norm of the order of the call; infinite where there is none.
+    """
+
+    classes: dict[str, int]
+    low: float
+    high: float
+    least: float
+
+
 class Counter(Protocol):
     """Counts vectors somewhere else, as on an accelerator."""
 
     def add(self, two: Any, order: Any) -> None:
         """Count vectors by their 2-norms and p-norms."""
 
-    def take(self) -> tuple[dict[str, int], float, float]:
-        """Return counts by class, and the smallest and the largest norm; start anew."""
+    def take(self) -> Counts:
+        """Return what was counted, and start anew."""
 
 
 @dataclass
@@ -97,6 +113,7 @@ class Record:
         vectors: how many vectors were read.
         minimum: their smallest 2-norm that is a number; None where there is none.
         maximum: their largest, likewise.
+        least: their smallest norm of the order of the call, likewise.
         counts: how many of them are in each of `portnorm.vectors.CLASSES`.
         waiting: norms that `settle` counts; they wait because counting has a fixed cost.
         waiting_vectors: how many.
@@ -113,6 +130,7 @@ class Record:
     vectors: int = 0
     minimum: float | None = None
     maximum: float | None = None
+    least: float | None = None
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CLASSES, 0))
     waiting: list[Norms] = field(default_factory=list, repr=False)
     waiting_vectors: int = field(default=0, repr=False)
@@ -146,31 +164,50 @@ class Record:
         floors = self.floors or (math.nan, math.nan)
         low, high = float(norms.two.min()), float(norms.two.max())
         if max(floors) <= low and high < math.inf and norms.order is norms.two:
-            self.add_counts({CLASSES[ABOVE]: norms.two.size}, low, high)
+            self.add_counts(Counts({CLASSES[ABOVE]: norms.two.size}, low, high, low))
         else:
-            counts = classify(norms, floors)
-            finite = norms.two[np.isfinite(norms.two)]
+            finite, orders = (one[np.isfinite(one)] for one in norms)
             low, high = (finite.min(), finite.max()) if finite.size else (math.inf, -math.inf)
-            self.add_counts(counts, float(low), float(high))
+            least = orders.min(initial=math.inf)
+            self.add_counts(Counts(classify(norms, floors), float(low), float(high), float(least)))
 
-    def add_counts(self, counts: dict[str, int], low: float, high: float) -> None:
-        """Count vectors whose classes are known; low above high where none is finite."""
-        for name, count in counts.items():
+    def add_counts(self, found: Counts) -> None:
+        """Count vectors whose classes are known."""
+        for name, count in found.classes.items():
             self.counts[name] += count
             self.vectors += count
-        if low <= high:
-            self.minimum = low if self.minimum is None else min(low, self.minimum)
-            self.maximum = high if self.maximum is None else max(high, self.maximum)
+        if found.low <= found.high:
+            self.minimum = _smaller(self.minimum, found.low)
+            self.maximum = found.high if self.maximum is None else max(found.high, self.maximum)
+        if found.least < math.inf:
+            self.least = _smaller(self.least, found.least)
+
+    @property
+    def amplification(self) -> float | None:
+        """By how much a difference of the input may grow at most; None where no norm was seen.
+
+        It is one over what the shortest vector is divided by, the larger of its norm and the
+        floor, and infinite where both are zero.
+        """
+        if self.least is None or self.floors is None:
+            return None
+        floor = self.floors[0 if FUNCTIONS[self.call.function] is NORMALIZE else 1]
+        divisor = max(self.least, floor)
+        return 1 / divisor if divisor > 0 else math.inf
 
     def settle(self) -> None:
         """Count what waits, and take in what was counted elsewhere; waits for accelerators."""
         self._count_waiting()
         for device, counter in [*self.elsewhere.items()]:
             try:
-                self.add_counts(*counter.take())
+                self.add_counts(counter.take())
             except Exception as error:  # of an accelerator that failed
                 self.error = f"{device}: {described(error)}"
                 del self.elsewhere[device]
+
+
+def _smaller(known: float | None, new: float) -> float:
+    return new if known is None else min(new, known)
 
 
 def described(error: Exception) -> str:

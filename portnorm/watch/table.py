@@ -25,6 +25,11 @@ _SHORT = {
     "mindspore.ops.L2Normalize": "L2Normalize",
     MINT: "mint.normalize",
 }
+_MUCH = 999.0
+_AMPLIFIED = (
+    "Amplification: a difference in the input of a call comes out up to 1 / max(norm, floor) times "
+    "as large; where outputs differ by that, look upstream."
+)
 _WORDS = {name: name.replace("_", " ") for name in CLASSES} | {"between": "between the floors"}
 
 
@@ -47,6 +52,8 @@ def _print(log: Watch, to: Console) -> None:
     to.print(_verdict(records), style="bold")
     if records:
         to.print(_table(records))
+    if any((record.amplification or 0) >= _MUCH for record in records):
+        to.print(_AMPLIFIED)
     if log.dropped:
         to.print(f"{log.dropped} calls from further lines were left out: the log was full.")
     to.print(f"Not seen: {'; '.join(log.not_seen)}.", style="dim")
@@ -112,6 +119,8 @@ def _vectors(record: Record) -> Iterator[str]:
         yield counted(record.vectors, "vector")
     if record.minimum is not None:
         yield f"smallest norm {record.minimum:.3g}"
+    if (amplification := record.amplification) is not None:
+        yield f"amplification {amplification:.3g}"
     for name, count in record.counts.items():
         if count:
             yield f"{count} {_WORDS[name]}"

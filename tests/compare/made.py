@@ -7,7 +7,7 @@ import numpy as np
 from portnorm.compare import Comparison, plan
 from portnorm.compare.computations import Array, Computation
 from portnorm.compare.measure import Functions, measure_array
-from portnorm.compare.readers import ArraySource
+from portnorm.readers import ArraySource
 from portnorm.vectors import vector_norms
 
 

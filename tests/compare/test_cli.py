@@ -22,7 +22,7 @@ from safetensors.numpy import save_file
 import portnorm
 from portnorm import cli
 from portnorm.compare import measure
-from portnorm.compare.readers import Source
+from portnorm.readers import Source
 from tests.conftest import needs_mindspore, needs_torch
 from tests.imports.blocked import ROOT, start_python
 

@@ -12,8 +12,8 @@ import pytest
 
 from portnorm.compare import Comparison, compare, run
 from portnorm.compare import measure as measuring
-from portnorm.compare.readers import ArraySource
 from portnorm.compare.samples import DOCUMENTED, samples
+from portnorm.readers import ArraySource
 from tests.conftest import needs_mindspore, needs_torch
 
 pytestmark = [needs_torch, needs_mindspore]
@@ -355,8 +355,8 @@ def test_numbers_of_ulp_are_exact_integers() -> None:
 @pytest.mark.parametrize("width", [80, 60, 120])
 def test_lines_keep_to_the_width(awkward: Comparison, width: int) -> None:
     for comparison in (awkward, compare(TINY), compare(np.ones((2, 3, 4)), epsilon=1e-24)):
-        *lines, _, _ = comparison.summary(width).splitlines()
-        assert max(map(len, lines)) <= width
+        lines = comparison.summary(width).splitlines()
+        assert max(len(line) for line in lines if not line.startswith("on ")) <= width
         assert not any(line.endswith(" ") for line in lines)
 
 
@@ -368,5 +368,5 @@ def test_heads_have_the_digits_that_show_a_change() -> None:
     x = np.array([[1.0, 1.0]], np.float32)
     found = compare(x, eps=float(np.sqrt(2)) * (1 + 3e-6))
     assert found.measurement.values_changed == 1
-    _, normalize, l2_normalize = found.summary().splitlines()[4:7]
+    _, normalize, l2_normalize = found.summary().splitlines()[9:12]
     assert normalize.split()[1:] != l2_normalize.split()[1:]

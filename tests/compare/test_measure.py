@@ -27,8 +27,8 @@ from portnorm.compare.measure import (
     measure_array,
     values_tolerance,
 )
-from portnorm.compare.readers import ArraySource
 from portnorm.compare.ulp import INFINITE
+from portnorm.readers import ArraySource
 from portnorm.vectors import vector_norms
 
 DTYPES = ("float16", "float32", "float64")

@@ -67,6 +67,22 @@ def test_a_call_is_recorded_as_it_was() -> None:
     assert (record.minimum, record.maximum) == (0.0, 5.0)
 
 
+def test_the_amplification_is_that_of_a_small_difference_of_the_shortest_vector() -> None:
+    x = torch.tensor([[3.0, 4.0], [0.0, 1e-3]], dtype=torch.float64)
+    difference = torch.tensor([[0.0, 0.0], [1e-9, 0.0]], dtype=torch.float64)
+    for eps in (1e-12, 1e-2):
+        with watch() as found:
+            y = F.normalize(x, eps=eps)
+            z = adapted.normalize(x + difference, eps=eps)
+        grown = float((z - y).abs().max() / difference.abs().max())
+        assert [record.amplification for record in found.records] == [
+            pytest.approx(grown, rel=1e-3)
+        ] * 2
+        assert (
+            ("comes out" in found.summary()) == ("1 / max(norm" in found.summary()) == (grown > 999)
+        )
+
+
 def test_calls_of_a_line_are_counted_together_and_other_arguments_apart() -> None:
     with watch() as found:
         for rows in (2, 3, 3):
@@ -149,6 +165,10 @@ def test_norms_are_those_of_the_vectors(
     if two.size:
         assert record.minimum == pytest.approx(two.min(), rel=1e-5)
         assert record.maximum == pytest.approx(two.max(), rel=1e-5)
+        assert record.least == pytest.approx(other.min(), rel=1e-5)
+        floor = (record.floors or (0,))[0]
+        largest = max(other.min(), floor)
+        assert record.amplification == pytest.approx(1 / largest if largest else math.inf, rel=1e-5)
 
 
 @pytest.mark.parametrize(("shape", "dim"), [((300, 64), 1), ((64, 300), 0), ((3, 64, 100), 1)])
@@ -597,6 +617,7 @@ def test_accelerators_count_as_the_cpu_does(rng: np.random.Generator) -> None:
         assert there.counts == here.counts
         assert there.minimum == pytest.approx(here.minimum)
         assert there.maximum == pytest.approx(here.maximum)
+        assert there.least == pytest.approx(here.least)
 
 
 def test_what_is_to_be_watched_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:

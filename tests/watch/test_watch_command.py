@@ -147,6 +147,38 @@ def test_calls_on_mindspore_are_recorded(tmp_path: Path) -> None:
 
 
 @needs_torch
+@needs_torch
+def test_eager_shows_the_calls_in_what_would_be_compiled(tmp_path: Path) -> None:
+    source = """
+import torch, torch.nn.functional as F
+for options in ({}, {"fullgraph": True}):
+    torch.compile(lambda x: F.normalize(x), backend="aot_eager", **options)(torch.ones(2, 3))
+class M(torch.nn.Module):
+    def forward(self, x):
+        return F.normalize(x)
+torch.jit.script(M())(torch.ones(2, 3))
+"""
+    path = script(tmp_path, source)
+    seen = run("--host", "torch", "--eager", path, folder=tmp_path)
+    assert seen.returncode == 0
+    assert "3 calls from 2 lines" in seen.stderr
+    assert "--eager" in table(run("--host", "torch", path, folder=tmp_path).stderr)
+
+
+@needs_mindspore
+def test_eager_shows_the_calls_in_a_jit_of_mindspore(tmp_path: Path) -> None:
+    source = """
+import mindspore, numpy as np
+@mindspore.jit
+def f(x):
+    return mindspore.ops.L2Normalize(1)(x)
+f(mindspore.Tensor(np.ones((2, 3), np.float32)))
+"""
+    path = script(tmp_path, source)
+    seen = run("--host", "mindspore", "--eager", path, folder=tmp_path)
+    assert "1 call from 1 line" in seen.stderr
+
+
 def test_the_script_finds_what_python_would_give_it(tmp_path: Path) -> None:
     source = """
 import json, sys
@@ -259,7 +291,7 @@ def test_bad_usage_is_refused_in_one_line_before_the_script_runs(
     assert "expected a name that ends in .json" in refused(capsys, "--json", f"{folder}/a", path)
     assert "expected a folder to write to" in refused(capsys, "--json", f"{folder}/n/a.json", path)
     assert "invalid choice: 'jax'" in refused(capsys, "--host", "jax", path)
-    assert "arguments are required: SCRIPT" in refused(capsys)
+    assert "expected a SCRIPT, -m MODULE or --from DUMP" in refused(capsys)
     assert sorted(os.listdir(folder)) == ["script.py"]
 
 

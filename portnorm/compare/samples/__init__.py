@@ -7,7 +7,7 @@ from importlib import resources
 
 import numpy as np
 
-from portnorm.compare.readers import ArraySource, Source
+from portnorm.readers import ArraySource, Source
 
 DOCUMENTED = ((1.0, 2.0, 3.0), (1e-10, 2e-10, 3e-10))
 """The pair of vectors with which the difference of the two functions is explained."""

@@ -1,6 +1,6 @@
 """Files of random bytes, and files that are cut short or have bits flipped.
 
-`python -m tests.compare.damage 100000` reads as many of each kind, and says what became of them.
+`python -m tests.readers.damage 100000` reads as many of each kind, and says what became of them.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import save_file
 
-from portnorm.compare.readers import Source, UnreadableError, open_array
 from portnorm.compare.settings import CONVERTIBLE
+from portnorm.readers import Source, UnreadableError, open_array
 
 ARRAY = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 
@@ -27,6 +28,23 @@ def _save_npy_2(path: Path) -> None:
         np.lib.format.write_array(stream, ARRAY, version=(2, 0))
 
 
+def _save_torch(path: Path, **options: bool) -> None:
+    import torch
+
+    torch.save({"only": torch.from_numpy(ARRAY)}, path, **options)
+
+
+def _save_torch_legacy(path: Path) -> None:
+    _save_torch(path, _use_new_zipfile_serialization=False)
+
+
+def _save_mindspore(path: Path) -> None:
+    import mindspore
+
+    parameter = mindspore.Parameter(mindspore.Tensor(ARRAY), name="only")
+    mindspore.save_checkpoint([{"name": "only", "data": parameter}], str(path))
+
+
 WRITERS: dict[str, Callable[[Path], object]] = {
     "one.npy": lambda path: np.save(path, ARRAY),
     "two.npy": _save_npy_2,
@@ -34,10 +52,18 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "stored.npz": lambda path: np.savez(path, only=ARRAY),
     "compressed.npz": lambda path: np.savez_compressed(path, only=ARRAY),
     "one.safetensors": lambda path: save_file({"only": ARRAY}, path),
+    **({"one.pt": _save_torch, "legacy.pt": _save_torch_legacy} if find_spec("torch") else {}),
+    **({"one.ckpt": _save_mindspore} if find_spec("mindspore") else {}),
 }
 """Files with the array in them."""
 
-MAGIC = {".npy": b"\x93NUMPY", ".npz": b"PK\x03\x04", ".safetensors": b""}
+MAGIC = {
+    ".npy": b"\x93NUMPY",
+    ".npz": b"PK\x03\x04",
+    ".safetensors": b"",
+    ".pt": b"PK\x03\x04",
+    ".ckpt": b"",
+}
 
 
 def whole(name: str) -> bytes:

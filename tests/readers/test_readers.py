@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import io
 import os
 import pickle
@@ -21,9 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from portnorm.compare import readers
-from portnorm.compare.readers import Source, UnreadableError, open_array
-from tests.compare.damage import ARRAY, MAGIC, WRITERS, damaged, read_or_refuse, whole
+from portnorm.readers import Source, UnreadableError, open_array
+from portnorm.readers import source as readers
+from tests.readers.damage import ARRAY, MAGIC, WRITERS, damaged, read_or_refuse, whole
 
 
 def everything(source: Source) -> np.ndarray:
@@ -50,11 +51,23 @@ def save_safetensors(path: Path, array: np.ndarray) -> Path:
     return path
 
 
+def save_torch(path: Path, array: np.ndarray) -> Path:
+    import torch
+
+    contiguous = torch.from_numpy(np.ascontiguousarray(array))
+    tensor = contiguous if array.flags.c_contiguous else contiguous.mT.contiguous().mT
+    torch.save({"only": tensor}, path)
+    return path
+
+
+TORCH = importlib.util.find_spec("torch") is not None
+
 SAVERS: dict[str, Callable[[Path, np.ndarray], Path]] = {
     "a.npy": save_npy,
     "a.npz": save_npz,
     "b.NPZ": lambda path, array: save_npz_compressed(path.with_suffix(".npz"), array).rename(path),
     "a.safetensors": save_safetensors,
+    **({"a.pt": save_torch, "b.PTH": save_torch} if TORCH else {}),
 }
 
 
@@ -90,7 +103,7 @@ def test_what_was_saved_is_read(tmp_path: Path, name: str, array: np.ndarray) ->
 def test_parts_are_the_same_however_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, order: str, at_once: int, gap: int
 ) -> None:
-    monkeypatch.setattr(readers, "_READ_BYTES", at_once)
+    monkeypatch.setattr(readers, "READ_BYTES", at_once)
     monkeypatch.setattr(readers, "_GAP_BYTES", gap)
     array = np.asarray(np.arange(210, dtype=np.float64).reshape(5, 6, 7), order=order)
     path = SAVERS[name](tmp_path / name, array)
@@ -146,18 +159,21 @@ def test_what_is_no_file_is_refused(tmp_path: Path, suffix: str) -> None:
     assert refusal(path) == ": expected a file, found a directory"
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.pt", "npy", "a.npy.gz"])
+@pytest.mark.parametrize("name", ["a.txt", "a.onnx", "npy", "a.npy.gz"])
 def test_other_suffixes_are_refused(tmp_path: Path, name: str) -> None:
     path = save_npy(tmp_path / "a.npy", ARRAY).rename(tmp_path / name)
-    assert refusal(path) == ": expected a file with suffix .npy or .npz or .safetensors"
+    found = refusal(path)
+    assert ", .pt, .pth, .bin or .ckpt; convert it, as by numpy.save(" in found
+    assert (f"numpy.loadtxt('{path.stem}.txt')" in found) == (path.suffix == ".txt")
 
 
 @pytest.mark.parametrize("name", SAVERS)
 def test_a_file_under_another_suffix_is_refused(tmp_path: Path, name: str) -> None:
     path = SAVERS[name](tmp_path / name, ARRAY)
-    for suffix in {".npy", ".npz", ".safetensors"} - {path.suffix.lower()}:
+    same = {".pt", ".pth"} if path.suffix.lower() in (".pt", ".pth") else {path.suffix.lower()}
+    for suffix in {".npy", ".npz", ".safetensors", *([".pt"] if TORCH else [])} - same:
         moved = path.rename(path.with_name(f"moved{suffix}"))
-        assert refusal(moved).startswith(": expected a ")
+        assert refusal(moved).startswith((": expected a ", ": expected an array, found none"))
         path = moved
 
 
@@ -365,7 +381,7 @@ def test_another_error_of_a_reader_would_be_found(
     def broken(*arguments: object) -> None:
         raise error
 
-    monkeypatch.setattr(readers._FileArray, "_fill", broken)
+    monkeypatch.setattr(readers.FileArray, "_fill", broken)
     with pytest.raises(type(error)):
         read_or_refuse(tmp_path / "a.npy", saved("a.npy"))
 
@@ -436,14 +452,14 @@ def test_a_change_during_a_read_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], None]
 ) -> None:
     path = SAVERS["a.npy"](tmp_path / "a.npy", ARRAY)
-    original = readers._FileArray._fill
+    original = readers.FileArray._fill
 
-    def changing(self: readers._FileArray, *arguments: object) -> None:
+    def changing(self: readers.FileArray, *arguments: object) -> None:
         change(path)
         original(self, *arguments)  # type: ignore[arg-type]
 
     with open_array(str(path)) as source:
-        monkeypatch.setattr(readers._FileArray, "_fill", changing)
+        monkeypatch.setattr(readers.FileArray, "_fill", changing)
         with pytest.raises(UnreadableError, match="stays as it is while it is read"):
             everything(source)
 
