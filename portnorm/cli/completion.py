@@ -9,7 +9,7 @@ from typing import Any
 from portnorm.cli.common import needs_tools
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
-_FILES = {"FILE", "INPUT", "OUTPUT", "PATH", "SCRIPT"}
+_FILES = {"DIR", "DUMP", "FILE", "INPUT", "ORIGINAL", "OUTPUT", "PATH", "SCRIPT"}
 """What arguments are called that name files, so that the shell offers those."""
 
 
