@@ -9,11 +9,12 @@ where the two functions compare with it. `portnorm.vectors.normalized` computes 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 Divisor = Literal["norm", "root of sum", "root of mean"]
-Kind = Literal["none", "bound", "added"]
+Kind = Literal["none", "bound", "added", "threshold"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Form:
         formula: with e for epsilon; the sum and the mean are those of the squares.
         found_in: where it is written.
         divisor: what x is divided by, without epsilon.
-        epsilon: "none", a lower "bound", or "added".
+        epsilon: "none", a lower "bound", "added", or the "threshold" up to which a norm is
+            replaced by 1.
         counterpart: the function with the same numbers: "normalize", "l2_normalize", or "" if
             neither has them.
 
@@ -42,8 +44,8 @@ class Form:
 
     def smallest(self, e: float) -> float:
         """Return what a vector of zeros is divided by."""
-        if self.epsilon == "none":
-            return 0.0
+        if self.epsilon in _WITHOUT_FLOOR:
+            return _WITHOUT_FLOOR[self.epsilon]
         return e if self.divisor == "norm" else math.sqrt(e)
 
     @property
@@ -55,13 +57,17 @@ class Form:
     def gradient_at_zero(self) -> str:
         """The gradient for a vector of zeros, by a cotangent of 1.
 
-        It is NaN, too, where a norm that epsilon bounds, or is added to, is the root of a sum,
-        whose derivative at 0 is infinite. MindSpore computes all norms so; that of torch's is 0.
+        It is NaN, too, where a norm that epsilon bounds, is added to or replaces is the root of a
+        sum, whose derivative at 0 is infinite. MindSpore computes all norms so; that of torch's is
+        0.
         """
-        if self.epsilon == "none":
-            return "NaN"
+        if self.epsilon in _WITHOUT_FLOOR:
+            return "NaN" if self.epsilon == "none" else "1"
         return "1/e" if self.divisor == "norm" else "1/sqrt(e)"
 
+
+_WITHOUT_FLOOR = {"none": 0.0, "threshold": 1.0}
+"""What a vector of zeros is divided by where that does not depend on epsilon."""
 
 FORMS: dict[str, Form] = {
     form.name: form
@@ -70,7 +76,10 @@ FORMS: dict[str, Form] = {
         Form(
             "max_norm",
             "x / max(norm, e)",
-            "torch's F.normalize; by hand with clamp(norm, min=e)",
+            "`torch.nn.functional.normalize`, `mindspore.mint.nn.functional.normalize`, "
+            "`paddle.nn.functional.normalize`, `keras.ops.normalize`; "
+            "`torch.nn.functional.cosine_similarity`, for each of its two vectors; by hand with "
+            "`clamp(norm, min=e)`",
             "norm",
             "bound",
             "normalize",
@@ -78,14 +87,46 @@ FORMS: dict[str, Form] = {
         Form(
             "max_sum",
             "x / sqrt(max(sum, e))",
-            "MindSpore's L2Normalize, TensorFlow's l2_normalize",
+            "`mindspore.ops.L2Normalize`, `tf.math.l2_normalize`, OpenVINO's `NormalizeL2` where "
+            "its `eps_mode` is max",
             "root of sum",
             "bound",
             "l2_normalize",
         ),
-        Form("sum_plus", "x / sqrt(sum + e)", "linear attention", "root of sum", "added", ""),
-        Form("norm_plus", "x / (norm + e)", "by hand", "norm", "added", ""),
-        Form("rms", "x / sqrt(mean + e)", "RMS norm", "root of mean", "added", ""),
+        Form(
+            "sum_plus",
+            "x / sqrt(sum + e)",
+            "`paddle.fluid.layers.l2_normalize`, OpenVINO's `NormalizeL2` where its `eps_mode` is "
+            "add, linear attention",
+            "root of sum",
+            "added",
+            "",
+        ),
+        Form(
+            "norm_plus",
+            "x / (norm + e)",
+            "the layer `L2Norm` of SSD detectors; by hand",
+            "norm",
+            "added",
+            "",
+        ),
+        Form(
+            "rms",
+            "x / sqrt(mean + e)",
+            "`torch.nn.RMSNorm`, `mindspore.ops.rms_norm`",
+            "root of mean",
+            "added",
+            "",
+        ),
+        Form(
+            "replaced",
+            "x / (norm if norm > e else 1)",
+            "`sklearn.preprocessing.normalize`, whose e is 10 times the `eps` of the dtype; "
+            "`keras.utils.normalize`, whose e is 0",
+            "norm",
+            "threshold",
+            "",
+        ),
     )
 }
 """All forms by their names."""
@@ -106,7 +147,7 @@ class Convention:
     def __str__(self) -> str:
         """Return the formula with the epsilon in it."""
         e = f"{self.e:g}" if isinstance(self.e, float) else self.e
-        return self.form.formula.replace("e)", f"{e})")
+        return re.sub(r"\be\b", lambda _: e, self.form.formula)
 
     def differs_from(self, other: Convention) -> bool:
         """Return whether two forms certainly have different numbers, more than rounding makes.
@@ -118,8 +159,10 @@ class Convention:
         (False, True)
         """
         kinds = {self.form.epsilon, other.form.epsilon}
-        if "added" in kinds and self.form != other.form:
+        if kinds & {"added", "threshold"} and self.form != other.form:
             return True
+        if kinds == {"threshold"}:
+            return self.e != other.e and isinstance(self.e, float) and isinstance(other.e, float)
         if isinstance(self.e, float) and isinstance(other.e, float):
             a, b = self.form.smallest(self.e), other.form.smallest(other.e)
             return not math.isclose(a, b, rel_tol=1e-6)
@@ -139,7 +182,11 @@ class Convention:
     def _where_it_differs_from(self, other: Convention) -> str:
         if "added" in (self.form.epsilon, other.form.epsilon):
             return "at every norm, and most where it is small"
-        known = [c.form.smallest(c.e) for c in (self, other) if isinstance(c.e, float)]
+        known = [
+            c.e if c.form.epsilon == "threshold" else c.form.smallest(c.e)
+            for c in (self, other)
+            if isinstance(c.e, float)
+        ]
         return (
             f"where the norm is below {max(known):g}" if max(known) else "where the norm is small"
         )

@@ -68,7 +68,9 @@ def normalized(x: Array, form: Form, axis: int | tuple[int, ...] | None, e: floa
         divisor = np.asarray(reduce(x * x, axis=axis, keepdims=True))
         if form.divisor == "norm":
             divisor = np.sqrt(divisor)
-        if form.epsilon != "none":
+        if form.epsilon == "threshold":
+            divisor = np.where(divisor <= e, 1.0, divisor)
+        elif form.epsilon != "none":
             divisor = np.maximum(divisor, e) if form.epsilon == "bound" else divisor + e
         if form.divisor != "norm":
             divisor = np.sqrt(divisor)

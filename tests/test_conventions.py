@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 import pytest
+from form_tables import CONVERSIONS, WRITTEN, check_conversion, slope, torch_operators
 
 from portnorm.conventions import FORMS, Convention
 from portnorm.vectors import normalized
@@ -15,15 +16,6 @@ E = 1e-4
 ROWS = np.random.default_rng(3).standard_normal((4, 3)) * np.logspace(-3, 3, 4)[:, None]
 ROWS[1] = 0
 
-ON_TORCH = {
-    "norm": lambda x: x / x.norm(dim=1, keepdim=True),
-    "max_norm": lambda x: x / x.norm(dim=1, keepdim=True).clamp(min=E),
-    "max_sum": lambda x: x / (x * x).sum(1, keepdim=True).clamp(min=E).sqrt(),
-    "sum_plus": lambda x: x / ((x * x).sum(1, keepdim=True) + E).sqrt(),
-    "norm_plus": lambda x: x / (x.norm(dim=1, keepdim=True) + E),
-    "rms": lambda x: x / ((x * x).mean(1, keepdim=True) + E).sqrt(),
-}
-
 
 def at_zero(said: str) -> float:
     """Return the number that a text such as "1/sqrt(e)" means."""
@@ -31,7 +23,7 @@ def at_zero(said: str) -> float:
 
 
 def test_every_form_is_tested() -> None:
-    assert ON_TORCH.keys() == FORMS.keys()
+    assert WRITTEN.keys() == CONVERSIONS.keys() == FORMS.keys()
 
 
 @needs_torch
@@ -40,7 +32,7 @@ def test_a_form_has_the_values_and_the_gradient_at_zero_that_are_said(name: str)
     import torch
 
     form, leaf = FORMS[name], torch.tensor(ROWS, requires_grad=True)
-    y = ON_TORCH[name](leaf)
+    y = WRITTEN[name](torch_operators(), leaf, E)
     y.sum().backward()
     np.testing.assert_allclose(normalized(ROWS, form, 1, E), y.detach().numpy(), rtol=1e-14)
     assert leaf.grad is not None
@@ -49,22 +41,38 @@ def test_a_form_has_the_values_and_the_gradient_at_zero_that_are_said(name: str)
 
 
 @needs_mindspore
-@pytest.mark.parametrize("name", ["max_norm", "norm_plus"])
-def test_mindspores_gradient_at_zero_is_nan_where_a_norm_is_bounded_or_added_to(name: str) -> None:
+@pytest.mark.parametrize("name", FORMS)
+def test_mindspores_gradient_at_zero_is_nan_where_a_form_has_a_norm(name: str) -> None:
+    assert math.isnan(slope(name, 0.0, "mindspore")) == (FORMS[name].divisor == "norm")
+
+
+@needs_torch
+def test_a_conversion_that_is_wrong_is_found() -> None:
+    with pytest.raises(AssertionError, match="normalize"):
+        check_conversion("max_sum", "normalize(x, dim=-1, eps=e)")
+
+
+@needs_torch
+@needs_mindspore
+def test_functions_of_the_frameworks_have_the_forms_that_are_said() -> None:
     import mindspore
+    import torch
 
-    def summed(x: Any) -> Any:
-        norm = mindspore.ops.norm(x, dim=1, keepdim=True)
-        return (x / (norm.clamp(min=E) if name == "max_norm" else norm + E)).sum()
-
-    assert np.isnan(mindspore.grad(summed)(mindspore.Tensor(ROWS)).asnumpy()[1]).all()
+    x = ROWS.astype("float32")
+    layer = torch.nn.RMSNorm(3, eps=E)
+    for name, found in {
+        "max_norm": torch.nn.functional.normalize(torch.tensor(x), dim=1, eps=E).numpy(),
+        "max_sum": mindspore.ops.L2Normalize(1, E)(mindspore.Tensor(x)).asnumpy(),
+        "rms": layer(torch.tensor(x)).detach().numpy(),
+    }.items():
+        np.testing.assert_allclose(found, normalized(x, FORMS[name], 1, E), rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_the_smallest_divisor_is_that_of_zeros(name: str) -> None:
     tiny = np.full((1, 3), 1e-300)
     divisor = float((tiny / normalized(tiny, FORMS[name], 1, E))[0, 0])
-    if name != "norm":  # whose squares are 0
+    if FORMS[name].epsilon not in ("none", "threshold"):
         assert divisor == pytest.approx(FORMS[name].smallest(E), rel=1e-12)
 
 

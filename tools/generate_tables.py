@@ -1,5 +1,7 @@
 """Fill in the tables of README.md and the migration guide, from the code and both frameworks.
 
+Pages in Chinese get the code of the English pages, too.
+
     python tools/generate_tables.py           writes them
     python tools/generate_tables.py --check   exits 1 where a page is out of date
 
@@ -16,6 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import chinese_pages
+import form_tables
 import mapping_tables
 import numpy as np
 import peer_tables
@@ -23,7 +27,7 @@ import reference_tables
 from markdown_table import table
 from numpy.typing import NDArray
 
-from portnorm import conventions, files, reference, semantics
+from portnorm import files, reference, semantics
 from portnorm.errors import StrictParityError
 from portnorm.exact import torch_cpu
 
@@ -66,28 +70,6 @@ def signatures() -> str:
     return table(headings, [[name, *map(show, functions)] for name, show in facts])
 
 
-def forms() -> str:
-    """What `portnorm.conventions` holds."""
-    headings = ["form", "found in", "smallest divisor", "zeros give", "their gradient", "call"]
-    calls = {
-        "norm": "`normalize(x, eps=0.0)`",
-        "max_norm": "`normalize(x, eps=e)`",
-        "max_sum": "`l2_normalize(x, epsilon=e)`",
-    }
-    rows = [
-        [
-            f"`{form.formula}`",
-            form.found_in,
-            {"none": "0"}.get(form.epsilon, "e" if form.divisor == "norm" else "sqrt(e)"),
-            form.value_at_zero,
-            form.gradient_at_zero,
-            calls[form.name] if form.counterpart else "none",
-        ]
-        for form in conventions.FORMS.values()
-    ]
-    return table(headings, rows)
-
-
 def certified() -> str:
     """The builds for which `portnorm.reference` has rules."""
     headings = ["framework", "machine", "capability", "versions"]
@@ -97,6 +79,16 @@ def certified() -> str:
 
 def promised() -> str:
     """Where `portnorm.exact` gives bits, and where it refuses, found out by asking it."""
+    return _promised(["p of `normalize`", "dtype", "values", "gradient"], {})
+
+
+def promised_zh() -> str:
+    """The same in Chinese."""
+    words = {"any other": "其他", "the bits": "逐位相同", "refused": "拒绝"}
+    return _promised(["`normalize` 的 p", "数据类型", "数值", "梯度"], words)
+
+
+def _promised(headings: list[str], words: dict[str, str]) -> str:
     orders = {"0, 1, 2, inf, -inf": (0, 1, 2, np.inf, -np.inf), "any other": (0.5, 2.2, 3, -1)}
     dtypes = {np.dtype(np.uint16): "bfloat16"}
     rows = []
@@ -107,8 +99,9 @@ def promised() -> str:
                 {_bits(lambda p=p, x=x: torch_cpu.normalize(x, p)) for p in ps},
                 {_bits(lambda p=p, x=x: torch_cpu.normalize_vjp(x, x, p)) for p in ps},
             ]
-            rows.append([label, dtypes.get(dtype, str(dtype)), *map("".join, answers)])
-    return table(["p of `normalize`", "dtype", "values", "gradient"], rows)
+            cells = [label, dtypes.get(dtype, str(dtype)), *map("".join, answers)]
+            rows.append([words.get(cell, cell) for cell in cells])
+    return table(headings, rows)
 
 
 def _bits(call: Callable[[], object]) -> str:
@@ -120,7 +113,11 @@ def _bits(call: Callable[[], object]) -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    **{make.__name__: make for make in (what_goes_wrong, signatures, forms, certified, promised)},
+    **{
+        make.__name__: make
+        for make in (what_goes_wrong, signatures, certified, promised, promised_zh)
+    },
+    **form_tables.TABLES,
     **mapping_tables.TABLES,
     **peer_tables.TABLES,
     **reference_tables.TABLES,
@@ -210,6 +207,9 @@ def main() -> int:
     for page in PAGES:
         old = page.read_text(encoding="utf-8")
         new = filled(old)
+        if page.name.endswith(".zh.md"):
+            english = page.with_name(page.name.replace(".zh.md", ".md"))
+            new = chinese_pages.with_code_of(filled(english.read_text(encoding="utf-8")), new)
         if new != old:
             stale.append(page.relative_to(ROOT))
             if not check:

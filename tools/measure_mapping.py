@@ -183,8 +183,8 @@ def accepted(name: str, choices: tuple[Any, ...]) -> Callable[[Subject], str]:
 
 
 def all_dims(subject: Subject) -> str:
-    """Ask for a norm over two dims."""
-    return show(subject.values([[1, 1], [1, 1]], dim=(0, 1)).ravel())
+    """Ask for a norm over two dims; of ones the spectral norm would be the same."""
+    return show(subject.values([[1, 2], [3, 4]], dim=(0, 1)).ravel())
 
 
 def a_single_number(subject: Subject) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
 import os
@@ -21,10 +22,26 @@ from portnorm.cli import (
     reference,
     watch,
 )
-from portnorm.cli.common import BAD_INPUT, DIFFER, INTERRUPTED, BadInputError, Parser, drop, say
+from portnorm.cli.common import (
+    BAD_INPUT,
+    DIFFER,
+    DONE,
+    INTERRUPTED,
+    BadInputError,
+    Parser,
+    drop,
+    say,
+)
+from portnorm.cli.completion import SHELLS, Completion
 from portnorm.errors import PortnormError
 
-_COMMANDS = (compare, identify, watch, port, check, explain, reference, certify, bench)
+_TASKS = {
+    "see whether it matters": (compare, identify, watch),
+    "port code": (port, check),
+    "hold the bits": (reference, certify),
+    "look up, and measure speed": (explain, bench),
+}
+"""The commands, by what they are for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None takes those of the process.
 
     Raises:
-        SystemExit: after --help and --version, and for arguments that cannot be parsed.
+        SystemExit: after --help, --version and --completion, and for arguments that cannot be
+            parsed.
     """
     _open_streams()
     try:
@@ -59,12 +77,29 @@ def parser() -> Parser:
         description="torch's normalize and MindSpore's L2Normalize, each on either framework.",
     )
     top.add_argument("--version", action="version", version=f"portnorm {__version__}")
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        command.add_parser(commands)
+    top.add_argument(
+        "--completion",
+        action=Completion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print what makes a shell ({', '.join(SHELLS)}) complete commands, and exit",
+    )
+    top.set_defaults(run=_show_help, parser=top)
+    commands = top.add_subparsers(metavar="COMMAND", help="portnorm COMMAND --help says more")
+    lines = commands._choices_actions  # of the help, one for each command
+    for task, modules in _TASKS.items():
+        for command in modules:
+            command.add_parser(commands)
+        top.add_argument_group(f"commands to {task}")._group_actions.extend(lines)
+        lines.clear()
     for one in commands.choices.values():
         one.set_defaults(parser=one)
     return top
+
+
+def _show_help(arguments: argparse.Namespace) -> int:
+    arguments.parser.print_help()
+    return DONE
 
 
 def _open_streams() -> None:

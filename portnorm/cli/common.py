@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DONE = AGREE = 0
 DIFFER, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
-_TOOLS = ("jinja2", "matplotlib", "numpy", "pathspec", "rich")
+_TOOLS = ("jinja2", "matplotlib", "numpy", "pathspec", "rich", "shtab")
 """What the extra `tools` installs, by the names of its modules."""
 
 

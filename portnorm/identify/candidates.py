@@ -30,6 +30,10 @@ EPSILONS = tuple(
 )
 """The epsilons that are found in practice."""
 
+TRIED = tuple(form for form in FORMS.values() if form.epsilon != "threshold")
+"""The forms that are tried: above its threshold the other one is `x / norm`, and a vector of zeros
+stays one, so that it cannot be told from `x / max(norm, e)` with an epsilon below all norms."""
+
 _NEAR = 0.02
 _SAME = 1e-12
 """The relative difference of two ways to compute a norm in float64, and much more."""
@@ -144,7 +148,7 @@ def candidates(layout: Layout, x: Array, divisors: Array, noise: float) -> Itera
     """
     for p in ORDERS:
         norms = vector_norms(x[:, :, None], p).reshape(-1)
-        for form in FORMS.values():
+        for form in TRIED:
             if p != 2 and form.divisor != "norm":
                 continue
             scaled = norms / math.sqrt(x.shape[1]) if form.divisor == "root of mean" else norms

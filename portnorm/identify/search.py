@@ -15,7 +15,14 @@ from portnorm.compare.settings import array_of
 from portnorm.compare.ulp import ulp_distance
 from portnorm.conventions import FORMS
 from portnorm.identify.bits import builds_with_these_bits
-from portnorm.identify.candidates import EPSILONS, Candidate, candidates, in_float16, told_apart
+from portnorm.identify.candidates import (
+    EPSILONS,
+    TRIED,
+    Candidate,
+    candidates,
+    in_float16,
+    told_apart,
+)
 from portnorm.identify.data import BLOCK_BYTES, Data, Rows
 from portnorm.identify.layouts import Layout, layouts, vectors
 from portnorm.identify.result import Explanation, Identification
@@ -191,7 +198,7 @@ def _candidates(
     smallest = float(np.sqrt((x * x).sum(axis=1)).min())
     return (
         Candidate(form, layout, e=e, limit=limit, own_gradient=own)
-        for form in FORMS.values()
+        for form in TRIED
         for e, limit in (told_apart(form, known, smallest) if form.epsilon != "none" else [_NONE])
         for own in ((False, True) if form.counterpart == "l2_normalize" else (False,))
     )

@@ -10,8 +10,26 @@ from pathlib import Path
 from portnorm.errors import PortnormError
 from portnorm.source.codes import CODES
 
-PAGES = {"normalize": "normalize.md", "l2normalize": "l2normalize.md"}
+FUNCTIONS = {"normalize": "normalize.md", "L2Normalize": "l2normalize.md"}
 """The mapping pages, by the names of the functions."""
+
+WORDS = {
+    "bits": "explanation/bits.md",
+    "cuda": "how-to/cuda.md",
+    "defects": "explanation/defects.md",
+    "epsilon": "explanation/where-epsilon-sits.md",
+    "float16": "how-to/float16.md",
+    "gradient": "explanation/gradient.md",
+    "graph": "how-to/graph.md",
+    "precision": "how-to/mixed-precision.md",
+    "sharded": "how-to/sharded.md",
+    "strict": "explanation/promises.md",
+}
+"""Pages about one thing, by a word for it."""
+
+_PAGES = {**{code: CODES[code].page for code in CODES}, **FUNCTIONS, **WORDS}
+NAMES = tuple(_PAGES)
+"""Everything that has a page."""
 
 
 class UnknownPageError(PortnormError):
@@ -19,25 +37,36 @@ class UnknownPageError(PortnormError):
 
 
 def page(name: str) -> str:
-    """Return the page for a code or a function, in Markdown.
+    """Return the page for a code, a function or a word, in Markdown.
 
     Args:
-        name: a code, or "normalize" or "L2Normalize", with the names of their modules or without;
-            upper and lower case are the same.
+        name: one of `NAMES`, functions also with the names of their modules; upper and lower case
+            are the same.
 
     Raises:
-        UnknownPageError: it is neither.
+        UnknownPageError: it is none of these.
 
     >>> page("pn001").splitlines()[0]
     '# PN001: file that cannot be read as Python'
     """
-    files = {code.lower(): CODES[code].page for code in CODES} | PAGES
+    files = {known.lower(): page for known, page in _PAGES.items()}
     wanted = name.rpartition(".")[2].lower()
     if wanted not in files:
-        names = [*CODES, "normalize", "L2Normalize"]
-        hint = _hint(wanted, names)
-        raise UnknownPageError(f"expected a code or the name of a function, found {name}; {hint}")
+        hint = _hint(wanted, NAMES)
+        raise UnknownPageError(
+            f"expected a code, the name of a function or one of {', '.join(WORDS)}, "
+            f"found {name}; {hint}"
+        )
     return _read(files[wanted])
+
+
+def title(name: str) -> str:
+    """Return the first line of a page.
+
+    >>> title("bits")
+    'What the last bits depend on'
+    """
+    return page(name).partition("\n")[0].lstrip("# ")
 
 
 def _hint(wanted: str, names: Sequence[str]) -> str:

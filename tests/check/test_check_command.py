@@ -423,10 +423,20 @@ def test_the_mapping_page_is_printed(run: Run, name: str) -> None:
     assert run("explain", "mindspore.ops.L2Normalize")[1] == run("explain", "l2normalize")[1]
 
 
-def test_without_a_name_the_codes_are_listed(run: Run) -> None:
+@pytest.mark.parametrize("word", ["strict", "epsilon", "gradient", "float16", "bits", "Strict"])
+def test_the_page_for_a_word_is_printed(run: Run, word: str) -> None:
+    status, out, err = run("explain", word)
+    assert (status, err) == (0, "")
+    assert out == (ROOT / "migration_guide" / guide.WORDS[word.lower()]).read_text()
+    assert word.lower() in out.lower()
+
+
+def test_without_a_name_all_names_are_listed(run: Run) -> None:
     status, out, _ = run("explain")
     assert status == 0
-    assert out.splitlines() == [f"{code.name} {code.title}" for code in CODES.values()]
+    assert out.splitlines()[: len(CODES)] == [f"{c.name} {c.title}" for c in CODES.values()]
+    assert [line.split()[0] for line in out.splitlines()] == list(guide.NAMES)
+    assert "epsilon Where epsilon sits" in out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -435,6 +445,7 @@ def test_without_a_name_the_codes_are_listed(run: Run) -> None:
         ("PN110", "close is PN111 or PN112"),
         ("PN12", "close is PN121 or PN122"),
         ("normalise", "close is normalize"),
+        ("epsilons", "close is epsilon"),
         ("E501", "`portnorm explain` lists them"),
     ],
 )

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import warnings
@@ -415,11 +416,78 @@ def test_names_in_refusals_cannot_steer_the_terminal(capsys: pytest.CaptureFixtu
     assert r"odd\x1b[31m name.npy" in line
 
 
-def test_a_command_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_command_the_help_lists_commands_by_task(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main([]) == 0
+    alone = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        cli.main(["-h"])
+    assert capsys.readouterr().out == alone
+    tasks = re.findall(r"^commands to .*:\n((?:  .*\n)+)", alone, re.MULTILINE)
+    listed = [re.findall(r"^  (\w+)", task, re.MULTILINE) for task in tasks]
+    assert listed == [
+        ["compare", "identify", "watch"],
+        ["port", "check"],
+        ["reference", "certify"],
+        ["explain", "bench"],
+    ]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
+def test_a_script_for_a_shell_knows_commands_and_options(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("shtab")
     with pytest.raises(SystemExit) as caught:
-        cli.main([])
-    assert caught.value.code == 2
-    assert "COMMAND" in capsys.readouterr().err
+        cli.main(["--completion", shell])
+    script = capsys.readouterr().out
+    assert caught.value.code in (0, None)
+    assert "identify" in script
+    assert "PN101" in script
+
+
+COMPLETED = """
+eval "$(python -m portnorm --completion bash)"
+COMP_WORDS=(portnorm {words}) COMP_CWORD={last}
+{function}
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("id", {"identify"}),
+        ("compare --ht", {"--html"}),
+        ("port --to m", {"mindspore"}),
+        ("explain PN10", {"PN101", "PN102", "PN103", "PN104", "PN105"}),
+        ("compare a", {"a.npy"}),
+    ],
+)
+def test_bash_completes(words: str, expected: set[str], tmp_path: Path) -> None:
+    pytest.importorskip("shtab")
+    (tmp_path / "a.npy").touch()
+    script = COMPLETED.format(
+        words=words, last=len(words.split()), function="_shtab_portnorm"
+    ).replace("python", sys.executable)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert set(done.stdout.split()) == expected, done.stderr
+
+
+def test_what_completion_needs_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert cli.main(["--completion", "bash"]) == 2
+    assert "`portnorm --completion` needs shtab" in capsys.readouterr().err
 
 
 def test_an_interrupt_is_no_result(

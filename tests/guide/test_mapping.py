@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -58,6 +60,50 @@ def test_both_languages_have_the_same_tables() -> None:
     folder = SCRIPT.parent.parent / "migration_guide"
     for page in mapping_tables.PAGES:
         english, chinese = ((folder / f"{page}{end}.md").read_text() for end in ("", ".zh"))
-        for part in ("rows", "errors"):
+        for part in ("signatures", "arguments", "rows", "errors"):
             assert f"<!-- table: {page}_{part} -->" in english
             assert f"<!-- table: {page}_{part}_zh -->" in chinese
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("input", ["name", "place", "types"]),
+        ("p", ["missing"]),
+        ("dim", ["name", "place", "default", "types"]),
+        ("eps", ["name", "place", "default", "meaning"]),
+        ("out", ["missing"]),
+    ],
+)
+def test_categories_are_those_of_the_signatures(argument: str, expected: list[str]) -> None:
+    assert mapping_tables.categories(argument) == expected
+
+
+def test_a_default_that_is_the_same_makes_no_category(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = dataclasses.replace(
+        mapping_tables.L2NORMALIZE, signature="L2Normalize(axis=1, epsilon=1e-12)(x)"
+    )
+    monkeypatch.setattr(mapping_tables, "L2NORMALIZE", other)
+    assert "default" not in mapping_tables.categories("dim") + mapping_tables.categories("eps")
+
+
+def test_an_argument_that_is_not_in_the_table_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = dataclasses.replace(
+        mapping_tables.NORMALIZE, signature="normalize(input, p=2.0, dim=1, eps=1e-12, keep=False)"
+    )
+    monkeypatch.setattr(mapping_tables, "NORMALIZE", other)
+    with pytest.raises(KeyError, match="signatures"):
+        mapping_tables.TABLES["normalize_arguments"]()
+
+
+@needs_torch
+@needs_mindspore
+def test_the_signatures_are_those_of_the_frameworks() -> None:
+    import mindspore
+    import torch
+
+    live = inspect.signature(torch.nn.functional.normalize)
+    plain = [p.replace(annotation=p.empty) for p in live.parameters.values()]
+    assert f"normalize{inspect.Signature(plain)}" == mapping_tables.NORMALIZE.signature
+    made = mindspore.ops.L2Normalize()
+    assert (made.axis, made.epsilon) == ([0], 1e-4)

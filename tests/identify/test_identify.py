@@ -17,7 +17,7 @@ from portnorm.conventions import FORMS, Form
 from portnorm.exact import torch_cpu, torch_cuda
 from portnorm.identify import Identification, identify
 from portnorm.identify import data as identified
-from portnorm.identify.candidates import Candidate
+from portnorm.identify.candidates import TRIED, Candidate
 from portnorm.identify.layouts import Layout, vectors
 from portnorm.readers import open_array
 from portnorm.vectors import normalized
@@ -59,7 +59,7 @@ def is_named(found: Identification, form: str, axes: tuple[int, ...], e: float) 
 GRID = [
     (form, shape, axes, e, dtype)
     for form, shape, e, dtype in itertools.product(
-        FORMS.values(), SHAPES, EPSILONS, (np.float32, np.float64)
+        TRIED, SHAPES, EPSILONS, (np.float32, np.float64)
     )
     for axes in [*((axis,) for axis in range(len(shape))), *([(0, 1)] if len(shape) > 2 else [])]
 ]
@@ -275,8 +275,18 @@ def test_an_output_that_was_normalized_twice_is_called_so(rng: np.random.Generat
     assert "The output is F.normalize(F.normalize(x, dim=2), dim=0)." in found.notes
 
 
+def test_zeros_replaced_by_one_are_named_as_a_bound_below_all_norms(
+    rng: np.random.Generator,
+) -> None:
+    x = rng.standard_normal((20, 6))
+    x[3] = 0
+    found = identify(x, normalized(x, FORMS["replaced"], 1, 0.0))
+    assert found.fits
+    assert is_named(found, "max_norm", (1,), 1e-12)
+
+
 @needs_torch
-@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("name", [form.name for form in TRIED])
 def test_gradients_are_named(name: str, rng: np.random.Generator) -> None:
     import torch
 
