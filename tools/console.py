@@ -25,7 +25,9 @@ from portnorm import files
 
 ROOT = Path(__file__).parent.parent
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-PROGRESS = re.compile(r"^portnorm: (starting the frameworks|[\w ]+: \d+%)\n", re.MULTILINE)
+PROGRESS = re.compile(
+    r"^portnorm: (starting the frameworks|reading[\w ]*|identifying|[\w ]+: \d+%)\n", re.MULTILINE
+)
 """What commands say that have run for some seconds."""
 
 _COMMAND = re.compile(r"^\$ .*\n(?:>(?: .*)?\n)*", re.MULTILINE)

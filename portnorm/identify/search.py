@@ -55,7 +55,7 @@ def identify(
     y: ArrayLike | Source,
     *,
     cotangent: ArrayLike | Source | None = None,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress | None = None,
     block_bytes: int = BLOCK_BYTES,
 ) -> Identification:
     """Find the normalization that turns x into y, or whose gradient y is.
@@ -92,7 +92,7 @@ def identify(
             f"expected three arrays of one shape, found {before.shape}, {g.shape} and {after.shape}"
         )
     check(before, after)
-    data = Data(before, after, g, progress, block_bytes)
+    data = Data(before, after, g, progress or _no_progress, block_bytes)
     found = [
         one
         for one in layouts(before.shape, after.shape)
@@ -108,6 +108,10 @@ def identify(
         of_layout = [candidate for candidate in chosen if candidate.layout == layout]
         measured += _measured(data, layout, of_layout)
     return _ranked(data, measured)
+
+
+def _no_progress(what: str, done: int, total: int) -> None:
+    pass
 
 
 def check(x: Described, y: Described) -> None:
