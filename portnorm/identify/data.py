@@ -25,6 +25,9 @@ WHOLE = 2**24
 LONGEST = 2**23
 """Longer vectors are not tried, for they have to be in memory as a whole."""
 
+_SCATTERED = 4
+"""Blocks of scattered vectors that are read of a large file, for each needs many short reads."""
+
 
 class Rows(NamedTuple):
     """Vectors of a layout, one in each row.
@@ -93,13 +96,29 @@ class Data:
     def rows(self, layout: Layout) -> Iterator[Rows]:
         """Yield all vectors of a layout, in C order."""
         total = math.prod(self.shape) // self._length(layout)
-        for first, index in blocks(self.shape, layout.axes, self._size // self._length(layout)):
-            before = (*index[:-2], index[-1], index[-2]) if layout.transposed else index
-            x = vectors(self.x.read(before, np.float64), layout, is_input=True)
-            y = vectors(self.y.read(index, self.dtype), layout)
-            g = None if self.g is None else vectors(self.g.read(index, np.float64), layout)
-            yield Rows(first, x, y, g)
-            self._progress("vectors", first + len(x), total)
+        for first, index in self._blocks_of(layout):
+            yield self._read(layout, first, index)
+            self._progress("vectors", first, total)
+
+    def some_rows(self, layout: Layout) -> Iterator[Rows]:
+        """Yield all vectors of a layout, or a few where they lie scattered in a large file."""
+        scattered = layout.axes != tuple(range(len(self.shape)))[-len(layout.axes) :]
+        if self.fits or not (scattered or layout.transposed):
+            yield from self.rows(layout)
+            return
+        places = list(self._blocks_of(layout))
+        for first, index in places[:: -(-len(places) // _SCATTERED)]:
+            yield self._read(layout, first, index)
+
+    def _blocks_of(self, layout: Layout) -> Iterator[tuple[int, Index]]:
+        return blocks(self.shape, layout.axes, self._size // self._length(layout))
+
+    def _read(self, layout: Layout, first: int, index: Index) -> Rows:
+        before = (*index[:-2], index[-1], index[-2]) if layout.transposed else index
+        x = vectors(self.x.read(before, np.float64), layout, is_input=True)
+        y = vectors(self.y.read(index, self.dtype), layout)
+        g = None if self.g is None else vectors(self.g.read(index, np.float64), layout)
+        return Rows(first, x, y, g)
 
     def is_repeated(self) -> bool:
         """Return whether the output is the input, bit for bit."""

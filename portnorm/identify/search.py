@@ -102,12 +102,17 @@ def identify(
     if not tried:
         raise ValueError("expected a vector of finite numbers that are not all zero, found none")
     tried.sort(key=lambda one: one[0])
-    chosen = [candidate for _, candidate in tried[:_TRIED]]
+    chosen = [candidate for key, candidate in tried[:_TRIED] if _is_possible(key, tried[0][0])]
     measured: list[Explanation] = []
     for layout in dict.fromkeys(candidate.layout for candidate in chosen):
         of_layout = [candidate for candidate in chosen if candidate.layout == layout]
         measured += _measured(data, layout, of_layout)
     return _ranked(data, measured)
+
+
+def _is_possible(key: tuple[float, ...], best: tuple[float, ...]) -> bool:
+    """Return whether a candidate may yet explain the output, by the shares that differ."""
+    return key[0] <= 0.5 or best[0] > 0.5
 
 
 def _no_progress(what: str, done: int, total: int) -> None:
@@ -157,7 +162,7 @@ def _sample(data: Data, layout: Layout) -> Rows | None:
     """Return rows that are finite and not zero: the shortest of all, and others evenly."""
     most = data.most_rows(layout, _SCREENED)
     kept: list[Rows] = []
-    for rows in data.rows(layout):
+    for rows in data.some_rows(layout):
         usable, order = _by_size(rows)
         if not usable.size:
             continue
