@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from portnorm import __version__, files
 from portnorm.cli.arrays import KINDS_OF_FILES, REFUSALS, Array, add_key, arrays_in, pairs
-from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools, say
+from portnorm.cli.common import AGREE, DIFFER, BadInputError, needs_tools
 from portnorm.cli.interrupts import Interruptible
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 
@@ -70,11 +70,13 @@ def _compare(arguments: argparse.Namespace) -> int:
         from portnorm.compare import lines
 
         found: Interruptible[Any]
+        note = ""
         if arguments.against is None:
             if arguments.against_key is not None:
                 raise BadInputError("--against-key needs --against")
             _check_targets(arguments)
-            inputs = _one_by_one(list(_inputs(arguments)))
+            inputs = list(_inputs(arguments))
+            note = _note(inputs)
             found = Interruptible(_comparisons(inputs, arguments))
             shown: Iterable[Any] = found
             if arguments.html or arguments.png:
@@ -84,7 +86,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         else:
             _check_for_against(arguments)
             found = shown = Interruptible(_differences(list(_pairs(arguments)), arguments))
-        agree = _print_json(shown, arguments) if arguments.json else lines.show(shown)
+        agree = _print_json(shown, note, arguments) if arguments.json else lines.show(shown, note)
         found.finish()
         return AGREE if agree else DIFFER
 
@@ -162,17 +164,18 @@ def _check(described: Described, dim: int | None, arguments: argparse.Namespace)
         raise ValueError(f"expected data, found an array of {described.shape}")
 
 
-def _one_by_one(inputs: list[_Input]) -> list[_Input]:
-    """Say that two arrays are not compared with each other, where that might have been meant."""
-    shapes = [one.described.shape for one in inputs]
-    if len(inputs) == 2 and shapes[0] == shapes[1]:
-        names = [one.described.name for one in inputs]
-        if names[0] != names[1]:
-            say(
-                f"{names[0]} and {names[1]} are looked at one by one; to compare them with each "
-                "other: portnorm compare A --against B"
-            )
-    return inputs
+def _note(inputs: list[_Input]) -> str:
+    """Return that two arrays are not compared with each other, where that might be meant."""
+    described = [one.described for one in inputs]
+    if len(described) != 2 or described[0].shape != described[1].shape:
+        return ""
+    first, second = (one.name for one in described)
+    if first == second:
+        return ""
+    return (
+        f"{first} and {second} are looked at one by one; to compare them with each other: "
+        "portnorm compare A --against B"
+    )
 
 
 def _comparisons(inputs: list[_Input], arguments: argparse.Namespace) -> Iterator[Comparison]:
@@ -236,8 +239,9 @@ def _differences(
         yield found
 
 
-def _print_json(found: Iterable[Any], arguments: argparse.Namespace) -> bool:
+def _print_json(found: Iterable[Any], note: str, arguments: argparse.Namespace) -> bool:
     what = "comparisons" if arguments.against is None else "differences"
     results = [one.to_dict() for one in found]
-    print(json.dumps({"portnorm": __version__, what: results}, allow_nan=False, indent=2))
+    content = {"portnorm": __version__, **({"note": note} if note else {}), what: results}
+    print(json.dumps(content, allow_nan=False, indent=2))
     return all(one["agrees"] for one in results)

@@ -44,6 +44,9 @@ def add_parser(commands: Commands) -> None:
         help="the gradient that arrived at the output; OUTPUT is then the gradient of INPUT",
     )
     add_key(parser)
+    parser.add_argument(
+        "--output-key", metavar="NAME", help="the array of OUTPUT, where its name is another one"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_identify)
 
@@ -100,11 +103,12 @@ def _print_json(found: Iterable[tuple[str, Identification]], cases: int) -> bool
 def _of_files(arguments: argparse.Namespace) -> Iterator[_Case]:
     from portnorm.identify.search import check
 
-    keys, cotangents = arguments.key, {}
+    keys = arguments.key if arguments.output_key is None else [arguments.output_key]
+    cotangents: dict[str, Array] = {}
     if arguments.cotangent is not None:
         both = pairs((arguments.output, keys), (arguments.cotangent, keys), check)
         cotangents = {y.key: g for y, g in both}
-    for x, y in pairs((arguments.input, keys), (arguments.output, keys), check):
+    for x, y in pairs((arguments.input, arguments.key), (arguments.output, keys), check):
         name = f"{x.described.name}, {y.described.name}"
         yield _Case(name, functools.partial(_open_tensors, x, y, cotangents.get(y.key)))
 
@@ -122,8 +126,9 @@ def _of_dump(arguments: argparse.Namespace) -> Iterator[_Case]:
     from portnorm.readers import open_dump
     from portnorm.watch.dump import function_of
 
-    if arguments.cotangent is not None:
-        raise BadInputError("--cotangent needs an OUTPUT")
+    for name in ("cotangent", "output_key"):
+        if getattr(arguments, name) is not None:
+            raise BadInputError(f"--{name.replace('_', '-')} needs an OUTPUT")
     if not os.path.isdir(arguments.input):
         raise BadInputError(
             f"{arguments.input}: expected an OUTPUT beside it, or a folder with a dump of msprobe"

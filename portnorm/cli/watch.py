@@ -123,9 +123,9 @@ def _watch_dump(arguments: argparse.Namespace) -> int:
         from portnorm.readers import open_dump
         from portnorm.terminal import progress_bar
         from portnorm.watch.dump import watch_dump
-    with progress_bar("reading the dump"):
+    with progress_bar("reading the dump") as progress:
         dump = open_dump(arguments.dump)
-        log = watch_dump(dump, functools.partial(attributes_of, dump))
+        log = watch_dump(dump, functools.partial(attributes_of, dump), progress)
     return DONE if _report(log, path) else BAD_INPUT
 
 

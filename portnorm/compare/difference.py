@@ -67,7 +67,7 @@ class Difference:
         cosine: the smallest cosine of the angle between two vectors; None where there is none.
         factors: the smallest and the largest factor by which vectors of the second are longer,
             among those of kind "length"; None where there are none.
-        unit: whether all vectors of the first, and of the second, have norm 1 to rounding.
+        of_unit_norm: how many vectors of the first, and of the second, have norm 1 to rounding.
         rows: the vectors that differ most, worst first.
         other_dims: dims along which all vectors keep their direction, where along `dim` they do
             not; only looked for in arrays that fit into one block.
@@ -82,7 +82,7 @@ class Difference:
     relative: float = 0.0
     cosine: float | None = None
     factors: tuple[float, float] | None = None
-    unit: tuple[bool, bool] = (True, True)
+    of_unit_norm: tuple[int, int] = (0, 0)
     rows: tuple[Pair, ...] = ()
     other_dims: tuple[int, ...] = ()
 
@@ -131,11 +131,11 @@ class Difference:
                 yield f"Along dim {dim} all vectors keep their direction."
         if counts["not_finite"]:
             yield f"{_differ(counts['not_finite'])} by a NaN or an infinity in one of the two."
-        unit = [name for name, is_unit in zip(self.names, self.unit, strict=True) if is_unit]
-        if len(unit) == 2:
+        first, second = self.of_unit_norm
+        if first == second == self.vectors:
             yield "All vectors of both are of norm 1."
-        elif unit:
-            yield f"All vectors of {printable(unit[0])} alone are of norm 1."
+        elif first or second:
+            yield f"{first} and {second} of them are of norm 1."
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as what JSON has; numbers that are not finite as "inf", "nan"."""
@@ -156,7 +156,7 @@ class Difference:
                 },
                 "cosine": self.cosine,
                 "factors": self.factors,
-                "unit": self.unit,
+                "of_unit_norm": self.of_unit_norm,
                 "other_dims": self.other_dims,
                 "rows": rows,
                 "agrees": self.agrees,

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from portnorm.terminal import console
+from portnorm.text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -47,7 +48,7 @@ def wrap(label: str, text: str, width: int, style: str = "") -> Iterator[Line]:
         label = ""
 
 
-def show(found: Iterable[Shown]) -> bool:
+def show(found: Iterable[Shown], note: str = "") -> bool:
     """Print what was found as it comes; in colour on a terminal that wants it.
 
     Returns:
@@ -60,6 +61,8 @@ def show(found: Iterable[Shown]) -> bool:
 
     terminal = console()
     agree = True
+    if note:
+        terminal.print(f"{printable(note)}\n", markup=False, soft_wrap=True)
     for rank, one in enumerate(found):
         if rank:
             terminal.print()

@@ -25,7 +25,7 @@ from portnorm.compare.difference import (
     result_tolerance,
 )
 from portnorm.compare.settings import DTYPES, array_of, dim_of, dtype_of
-from portnorm.compare.tolerances import unit_tolerance
+from portnorm.compare.tolerances import tiny_of, unit_tolerance, values_tolerance
 from portnorm.compare.ulp import INFINITE, finite, ulp_distance
 from portnorm.readers import Described, Source
 from portnorm.vectors import Array, vector_norms
@@ -154,7 +154,7 @@ class _Found:
         self._rows = np.empty(0, _ROW)
         self._ulp, self._relative, self._cosine = 0, 0.0, math.inf
         self._low, self._high = math.inf, -math.inf
-        self._unit = [True, True]
+        self._of_unit_norm = np.zeros(2, np.int64)
 
     def add(self, first: int, x: Array, y: Array) -> None:
         """Take in a block of vectors of both arrays."""
@@ -173,9 +173,7 @@ class _Found:
             self._low = min(self._low, float(factors.min()))
             self._high = max(self._high, float(factors.max()))
         limit = unit_tolerance(a.shape[1], self._dtype)
-        for one in range(2):
-            off = np.abs(rows["norms"][:, one] - 1)
-            self._unit[one] = self._unit[one] and bool((off <= limit).all())
+        self._of_unit_norm += (np.abs(rows["norms"] - 1) <= limit).sum(axis=0)
         differing = np.concatenate([self._rows, rows[rows["kind"] != SAME]])
         worst = np.lexsort((differing["vector"], -differing["relative"], -differing["kind"]))
         self._rows = differing[worst[:_KEPT]]
@@ -192,7 +190,7 @@ class _Found:
             relative=self._relative,
             cosine=None if math.isinf(self._cosine) else self._cosine,
             factors=None if math.isinf(self._low) else (self._low, self._high),
-            unit=(self._unit[0], self._unit[1]),
+            of_unit_norm=(int(self._of_unit_norm[0]), int(self._of_unit_norm[1])),
             rows=tuple(_pair(row, kept) for row in self._rows),
         )
 
@@ -222,17 +220,19 @@ def _compared(a: Array, b: Array, dtype: str) -> Array:
         x, y = a.astype(np.float64), b.astype(np.float64)
         rows["norms"] = np.stack([vector_norms(v[:, :, None], 2.0)[:, 0] for v in (x, y)], axis=1)
         largest = np.maximum(np.abs(x).max(axis=1), np.abs(y).max(axis=1))
-        rows["relative"] = np.where(
-            finite_in_both, np.abs(x - y).max(axis=1) / np.where(largest > 0, largest, 1), math.inf
-        )
+        apart = np.abs(x - y).max(axis=1)
+        relative = apart / np.where(largest > 0, largest, 1)
+        rows["relative"] = np.where(finite_in_both, relative, math.inf)
         u, v = (one / norms[:, None] for one, norms in zip((x, y), rows["norms"].T, strict=True))
         rows["cosine"] = np.einsum("vn,vn->v", u, v)
         turned = np.abs(u - v).max(axis=1) / np.abs(u).max(axis=1)
     tolerance = result_tolerance(a.shape[1], dtype)
     same = same_bits.all(axis=1)
+    # The smallest numbers of a dtype are further apart than its precision says.
+    by_rounding = (relative <= tolerance) | (apart <= values_tolerance(a.shape[1]) * tiny_of(dtype))
     rows["relative"][same] = 0.0
     rows["kind"] = np.select(
-        [same, ~finite_in_both, rows["relative"] <= tolerance, turned <= 2 * tolerance],
+        [same, ~finite_in_both, by_rounding, turned <= 2 * tolerance],
         [SAME, NOT_FINITE, ROUNDING, LENGTH],
         DIRECTION,
     )

@@ -39,6 +39,11 @@ def epsilon_of(dtype: str) -> float:
     return 2.0**-7 if dtype == "bfloat16" else float(np.finfo(dtype).eps)
 
 
+def tiny_of(dtype: str) -> float:
+    """Return the smallest number above 0 of a dtype; also of "bfloat16"."""
+    return 2.0**-133 if dtype == "bfloat16" else float(np.finfo(dtype).smallest_subnormal)
+
+
 def unit_tolerance(n: int, dtype: str) -> float:
     """Return how far rounding takes the norm of a normalized vector of n elements from 1."""
     return values_tolerance(n) * epsilon_of(dtype)

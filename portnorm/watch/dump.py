@@ -7,6 +7,7 @@ from typing import Any
 
 from portnorm.readers import Dump, DumpedCall, DumpedTensor, UnreadableError, whole
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
+from portnorm.terminal import Progress
 from portnorm.watch import Watch
 from portnorm.watch.arrays import norms_of_array
 from portnorm.watch.log import describe_at
@@ -33,11 +34,18 @@ def function_of(call: DumpedCall) -> str:
     return name if name in FUNCTIONS else ""
 
 
-def watch_dump(dump: Dump, attributes: Attributes) -> Watch:
-    """Return the watch that a program would have had whose dump this is."""
+def watch_dump(dump: Dump, attributes: Attributes, progress: Progress) -> Watch:
+    """Return the watch that a program would have had whose dump this is.
+
+    Args:
+        dump: of the program.
+        attributes: see `Attributes`.
+        progress: called with what is being done, how many calls are done, and of how many.
+    """
     watched = Watch([])
     unknown: list[str] = []
-    for call in dump.calls:
+    for rank, call in enumerate(dump.calls):
+        progress("calls", rank, len(dump.calls))
         function = function_of(call)
         if function and not _add(watched, dump, call, function, attributes):
             unknown.append(call.name)

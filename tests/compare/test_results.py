@@ -68,6 +68,14 @@ def test_a_difference_of_rounding_agrees() -> None:
     assert "by rounding only" in found.verdict
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_smallest_numbers_differ_by_rounding(dtype: str) -> None:
+    tiny = np.finfo(dtype).smallest_subnormal
+    a = np.array([[5, 3, 0], [5, 3, 0], [0, 0, 0]], dtype) * tiny
+    b = np.array([[4, 3, 1], [500, -900, 0], [1, 0, 0]], dtype) * tiny
+    assert compare_results(a, b).counts == dict(zip(KINDS, (0, 2, 0, 1, 0), strict=True))
+
+
 def test_both_epsilons_differ_in_length_alone() -> None:
     x = vectors()
     x[:5] *= np.float32(1e-3)
@@ -76,7 +84,7 @@ def test_both_epsilons_differ_in_length_alone() -> None:
     found = compare_results(a, b)
     assert found.counts["length"] == 5
     assert found.counts["direction"] == 0
-    assert found.unit == (True, False)
+    assert found.of_unit_norm == (40, 35)
     assert found.cosine == pytest.approx(1)
 
 
@@ -116,7 +124,7 @@ def test_blocks_do_not_matter(seed: int) -> None:
     whole = compare_results(a, b, dim=dim)
     parts = compare_results(a, b, dim=dim, block_bytes=1)
     assert (whole.counts, whole.ulp, whole.relative) == (parts.counts, parts.ulp, parts.relative)
-    assert whole.unit == parts.unit
+    assert whole.of_unit_norm == parts.of_unit_norm
     for one, same in zip(whole.rows, parts.rows, strict=True):
         assert one._replace(norms=(), cosine=0) == same._replace(norms=(), cosine=0)
         np.testing.assert_allclose([*one.norms, one.cosine], [*same.norms, same.cosine], atol=1e-12)
@@ -211,11 +219,14 @@ def test_bad_input_is_refused_in_one_line(
 
 
 def test_one_by_one_is_said(saved: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    _, _, err = run(capsys, saved["a"], saved["twice"], "--json")
-    assert err.startswith(f"portnorm: {saved['a']} and {saved['twice']} are looked at one by one")
-    assert "--against" in err
-    _, _, err = run(capsys, saved["a"], saved["short"], "--json")
-    assert "one by one" not in err
+    note = f"{saved['a']} and {saved['twice']} are looked at one by one"
+    _, out, _ = run(capsys, saved["a"], saved["twice"])
+    assert out.startswith(note)
+    assert "--against" in out.splitlines()[0]
+    _, out, _ = run(capsys, saved["a"], saved["twice"], "--json")
+    assert json.loads(out)["note"].startswith(note)
+    _, out, _ = run(capsys, saved["a"], saved["short"], "--json")
+    assert "note" not in json.loads(out)
 
 
 def test_input_of_unit_norm_is_called_so(

@@ -344,6 +344,10 @@ def test_the_command_prints_what_was_found(
     assert cli.main(["identify", before, other, "--json"]) == 1
     (found,) = json.loads(capsys.readouterr().out)["identifications"]
     assert (found["fits"], found["best"]["differing"] > 0) == (False, True)
+    np.savez(tmp_path / "both.npz", x=x, y=np.load(after))
+    both = str(tmp_path / "both.npz")
+    assert cli.main(["identify", both, both, "--key", "x", "--output-key", "y"]) == 0
+    assert "The output is F.normalize(x, dim=1)" in capsys.readouterr().out
     np.save(other, x[:3])
     assert cli.main(["identify", before, other]) == 2
     assert cli.main(["identify", before, str(tmp_path / "gone.npy")]) == 2
