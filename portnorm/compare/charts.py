@@ -39,6 +39,7 @@ _MOST_BARS = 64
 _SMALLEST, _LARGEST = math.log10(5e-324), math.log10(sys.float_info.max)
 _SIZE = 4.5  # inches wide: with 9 points, text is legible where a phone shows it
 _POINTS = 9
+_TITLE = 110  # so many characters of the larger title fit into a PNG
 
 
 class Palette(NamedTuple):
@@ -310,7 +311,7 @@ def overview(comparisons: Sequence[Result]) -> Figure:
     figure = Figure((13, 3.9 * len(comparisons)), dpi=150, layout="constrained", facecolor="white")
     rows = figure.subfigures(len(comparisons), squeeze=False, hspace=0.08)[:, 0]
     for row, comparison in zip(rows, comparisons, strict=True):
-        heading = drawable(f"{title(comparison)}: {comparison.finding}")
+        heading = textwrap.fill(drawable(f"{title(comparison)}: {comparison.finding}"), _TITLE)
         row.suptitle(heading, fontsize=_POINTS + 2, color=LIGHT.ink, **AS_WRITTEN)
         left, right = row.subfigures(1, 2, width_ratios=[1, 1.6])
         norms = left.subplots()

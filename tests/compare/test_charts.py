@@ -86,6 +86,14 @@ def test_no_text_lies_on_another_where_all_vectors_are_alike(value: float, name:
     assert collisions(FIGURES[name](comparison(np.full((4, 3), value)))) == []
 
 
+def test_a_long_name_is_drawn_whole() -> None:
+    found = replace(spread(7), name="folder_of_many_models/" * 15)
+    figure = charts.overview([found, found])
+    assert collisions(figure) == []
+    shown = "".join(text for text, _ in boxes(figure)).replace("\n", "")
+    assert shown.count(found.name) == 2
+
+
 def test_texts_that_lie_on_each_other_are_found() -> None:
     figure = Figure((2, 2))
     axes = figure.add_subplot()
