@@ -1,4 +1,4 @@
-"""The histograms as pictures: SVG that takes its colours from the page around it, and PNG.
+"""The histograms as pictures.
 
 Figures are drawn without pyplot, which would keep them in the process.
 """
@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import sys
-import xml.etree.ElementTree as ET
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from portnorm.compare.histograms import BINS_PER_DECADE, NormBin, UlpBin
+from portnorm.compare.histograms import BINS_PER_DECADE, Bin, NormBin
 from portnorm.compare.result import Result
-from portnorm.compare.tolerances import values_tolerance
+from portnorm.compare.tolerances import gradient_tolerance, values_tolerance
 from portnorm.text import printable
 from portnorm.vectors import CLASSES
 
@@ -33,8 +32,6 @@ CLASS_NAMES = {
 }
 """The classes of vectors, in words."""
 
-NAN_IN_ONE = "NaN in one only"
-
 AS_WRITTEN: dict[str, Any] = {"parse_math": False, "usetex": False}
 """Arguments of matplotlib's texts that keep it from reading a dollar sign as TeX."""
 
@@ -42,8 +39,7 @@ _MOST_BARS = 64
 _SMALLEST, _LARGEST = math.log10(5e-324), math.log10(sys.float_info.max)
 _SIZE = 4.5  # inches wide: with 9 points, text is legible where a phone shows it
 _POINTS = 9
-_SVG_NAMESPACE = re.compile(r"\{[^}]*\}")
-_REFERENCE = re.compile(r"#([\w-]+)")
+_TITLE = 110  # so many characters of the larger title fit into a PNG
 
 
 class Palette(NamedTuple):
@@ -55,27 +51,16 @@ class Palette(NamedTuple):
     bar: str
 
 
-_COLOURS = ["#6e7781", "#c4480a", "#d99000", "#0068a8", "#a8508a"]
+_COLOURS = ["#6e7781", "#c4480a", "#c88500", "#0068a8", "#a8508a"]
 LIGHT = Palette("#1f2328", "#6e7781", dict(zip(CLASSES, _COLOURS, strict=True)), "#0068a8")
 """Colours on white paper; the classes differ in brightness, too."""
-
-_VARIABLES = {f"#0102{place:02x}": name for place, name in enumerate(["ink", "muted", *CLASSES])}
-"""Colours that stand for the custom properties of the style sheet."""
-
-_BY_NAME = {name: colour for colour, name in _VARIABLES.items()}
-THEMED = Palette(
-    _BY_NAME["ink"],
-    _BY_NAME["muted"],
-    {name: _BY_NAME[name] for name in CLASSES},
-    _BY_NAME["above_both"],
-)
 
 
 # --- bars -----------------------------------------------------------------------------------------
 
 
 class Bar(NamedTuple):
-    """One bar of the histogram of norms: vectors whose norm lies in [lower, upper)."""
+    """One bar of a histogram: how many vectors of each class lie between lower and upper."""
 
     lower: float
     upper: float
@@ -100,8 +85,38 @@ def norm_bars(bins: Sequence[NormBin], floors: tuple[float, float]) -> list[Bar]
     return list(bars.values())
 
 
-def _exponent(norm: float) -> float:
-    return min(max(math.log10(norm), _SMALLEST), _LARGEST) if norm > 0 else _SMALLEST
+def _exponent(number: float, base: int = 10) -> float:
+    if base == 2:
+        return math.log2(number)
+    return min(max(math.log10(number), _SMALLEST), _LARGEST) if number > 0 else _SMALLEST
+
+
+class Differences(NamedTuple):
+    """The differences of the values or of the gradients.
+
+    Attributes:
+        of: "values" or "gradients".
+        unit: "ULP" or "relative".
+        bins: their histogram.
+        tolerance: what rounding explains.
+        infinite: what to call a difference that is infinite.
+    """
+
+    of: str
+    unit: str
+    bins: Sequence[Bin]
+    tolerance: float
+    infinite: str
+
+
+def differences(comparison: Result) -> tuple[Differences, Differences]:
+    """Return those of the values and those of the gradients."""
+    found, n = comparison.measurement, comparison.length
+    tolerance = gradient_tolerance(n, comparison.settings.dtype)
+    return (
+        Differences("values", "ULP", found.ulps, values_tolerance(n), "NaN in one only"),
+        Differences("gradients", "relative", found.gradients, tolerance, "not finite in one only"),
+    )
 
 
 # --- drawing --------------------------------------------------------------------------------------
@@ -111,29 +126,76 @@ def draw_norms(axes: Axes, comparison: Result, colours: Palette) -> None:
     """Draw the histogram of the norms, with both floors."""
     found, floors = comparison.measurement, comparison.settings.floors
     bars = norm_bars(found.norms, floors)
-    edges = [_exponent(edge) for bar in bars for edge in bar[:2]]
-    edges += [_exponent(floor) for floor in floors if 0 < floor < math.inf]
-    low, high = (math.floor(min(edges)), math.ceil(max(edges))) if edges else (-1, 1)
+    zero, not_finite = ({name: found.counts[name]} for name in ("zero", "not_finite"))
+    marks = [floor for floor in floors if 0 < floor < math.inf]
+    _draw_bars(axes, bars, (zero, not_finite), "NaN\nor inf", marks, colours)
+    rows = zip(("normalize", "L2Normalize"), floors, ("--", "-"), (1.02, 1.1), strict=True)
+    for name, floor, line, height in rows:
+        if floor in marks:
+            _mark(axes, _exponent(floor), f"floor of {name}: {floor:.4g}", colours, line, height)
+    axes.set_xlabel("2-norm of the vector", color=colours.ink, fontsize=_POINTS)
+
+
+def draw_differences(axes: Axes, found: Differences, colours: Palette) -> None:
+    """Draw the histogram of differences, with what rounding explains."""
+    unit, base = (1, 2) if found.unit == "ULP" else (0, 10)
+    inner, at_zero, infinite = [], 0, 0
+    for lower, upper, vectors in found.bins:
+        if upper == 0:
+            at_zero = vectors
+        elif math.isinf(upper):
+            infinite = vectors
+        else:  # a bin of ULP ends where the next one begins
+            inner.append(Bar(lower, upper + unit, {"": vectors}))
+    beside = {"": at_zero}, {"": infinite}
+    marks = [found.tolerance, *((1.0, 64.0) if unit else ())]
+    _draw_bars(axes, inner, beside, textwrap.fill(found.infinite, 6), marks, colours, base)
+    text = f"rounding explains {found.tolerance:.3g}"
+    _mark(axes, _exponent(found.tolerance, base), text, colours)
+    label = f"largest difference of the vector, {found.unit}"
+    axes.set_xlabel(label, color=colours.ink, fontsize=_POINTS)
+    axes.set_title(found.of, loc="left", color=colours.ink, fontsize=_POINTS, weight="bold", pad=14)
+
+
+def _draw_bars(
+    axes: Axes,
+    bars: Sequence[Bar],
+    beside: tuple[dict[str, int], dict[str, int]],
+    infinite: str,
+    marks: Sequence[float],
+    colours: Palette,
+    base: int = 10,
+) -> None:
+    """Draw bars on a logarithmic axis, and beside it what no logarithm can show.
+
+    Args:
+        axes: to draw on.
+        bars: on the axis.
+        beside: what is counted at 0, and what is infinite or NaN.
+        infinite: what to call the latter.
+        marks: numbers that the axis has to reach.
+        colours: of the bars and the text.
+        base: of the logarithm, 2 or 10.
+    """
+    exponents = [_exponent(edge, base) for bar in bars for edge in bar[:2]]
+    exponents += [_exponent(mark, base) for mark in marks]
+    low, high = (math.floor(min(exponents)), math.ceil(max(exponents))) if exponents else (-1, 1)
     low, high = (low, high) if high - low > 1 else (low - 1, high + 1)
     slot = (high - low) / 14
-    beside = {"zero": (low - 2 * slot, "0"), "not_finite": (high + slot, "NaN\nor inf")}
-    shown: dict[float, str] = {}
     for bar in bars:
-        _stack(axes, _exponent(bar.lower), _exponent(bar.upper), bar.counts, colours)
-    for name, (left, label) in beside.items():
-        if found.counts[name]:
-            _stack(axes, left, left + slot, {name: found.counts[name]}, colours)
-            shown[left + slot / 2] = label
-    _draw_floors(axes, floors, colours)
+        _stack(axes, _exponent(bar.lower, base), _exponent(bar.upper, base), bar.counts, colours)
     step = max(1, math.ceil((high - low) / 6))
-    shown |= {place: f"$10^{{{place}}}$" for place in range(low, high + 1, step)}
-    axes.set_xticks(list(shown), labels=list(shown.values()))
-    axes.set_xlim(*_limits([*shown, low, high], slot))
-    _finish(axes, "2-norm of the vector", [sum(bar.counts.values()) for bar in bars], colours)
-
-
-def _limits(places: Sequence[float], margin: float) -> tuple[float, float]:
-    return min(places) - margin, max(places) + margin
+    ticks: dict[float, str] = {k: _power(base, k) for k in range(low, high + 1, step)}
+    ends = (low - 2 * slot, "0"), (high + 2 * slot, infinite)
+    for (left, label), counts in zip(ends, beside, strict=True):
+        if any(counts.values()):
+            _stack(axes, left, left + slot, counts, colours)
+            ticks[left + slot / 2] = label
+    axes.set_xticks(list(ticks), labels=list(ticks.values()))
+    places = [*ticks, low, high]
+    axes.set_xlim(min(places) - slot, max(places) + slot)
+    heights = [sum(counts.values()) for counts in (*(bar.counts for bar in bars), *beside)]
+    _finish(axes, [height for height in heights if height], colours)
 
 
 def _stack(axes: Axes, left: float, right: float, counts: dict[str, int], colours: Palette) -> None:
@@ -145,84 +207,40 @@ def _stack(axes: Axes, left: float, right: float, counts: dict[str, int], colour
             right - left,
             bottom,
             align="edge",
-            color=colours.classes[name],
+            color=colours.classes.get(name, colours.bar),
             edgecolor="none",
-            label=CLASS_NAMES[name],
+            label=CLASS_NAMES.get(name, "_"),  # which no legend shows
         )
         bottom += count
 
 
-def _draw_floors(axes: Axes, floors: tuple[float, float], colours: Palette) -> None:
-    rows = zip(("normalize", "L2Normalize"), floors, ("--", "-"), (1.02, 1.1), strict=True)
-    for name, floor, line, height in rows:
-        if not 0 < floor < math.inf:
-            continue
-        place = _exponent(floor)
-        axes.axvline(place, color=colours.ink, linestyle=line, linewidth=1)
-        axes.annotate(
-            f"floor of {name}: {floor:.4g}",
-            (place, height),
-            xycoords=("data", "axes fraction"),
-            color=colours.ink,
-            fontsize=_POINTS - 1,
-            ha="left" if name == "normalize" else "right",
-            annotation_clip=False,
-        )
-
-
-def draw_ulps(
-    axes: Axes, bins: Sequence[UlpBin], most: int, tolerance: int | None, colours: Palette
+def _mark(
+    axes: Axes, place: float, text: str, colours: Palette, line: str = "--", height: float = 1.02
 ) -> None:
-    """Draw a histogram of differences in ULP.
-
-    Args:
-        axes: to draw on.
-        bins: the histogram.
-        most: the last place on the axis, as `place` returns it.
-        tolerance: what rounding explains, to be marked.
-        colours: of the bars and the text.
-    """
-    beside = most + 2
-    for one in bins:
-        left = beside if math.isinf(one.lower) else place(one)
-        axes.bar(left, one.vectors, 0.9, color=colours.bar, edgecolor="none")
-    step = max(1, math.ceil(most / 7))
-    ticks: dict[float, str] = {0: "0"}
-    ticks |= {k: _power(k - 1) for k in range(1, most + 1, step)}
-    if bins and math.isinf(bins[-1].lower):
-        ticks[beside] = "NaN in\none only"
-    if tolerance is not None:
-        at = math.log2(tolerance) + 0.5
-        axes.axvline(at, color=colours.ink, linestyle="--", linewidth=1)
-        axes.annotate(
-            f"rounding explains {tolerance}",
-            (at, 1.02),
-            xycoords=("data", "axes fraction"),
-            color=colours.ink,
-            fontsize=_POINTS - 1,
-            annotation_clip=False,
-        )
-    axes.set_xticks(list(ticks), labels=list(ticks.values()))
-    axes.set_xlim(-0.7, max([*ticks, most]) + 0.7)
-    _finish(axes, "largest difference of the vector, in ULP", [b.vectors for b in bins], colours)
+    """Draw a vertical line with a text above it, which runs to where there is room."""
+    axes.axvline(place, color=colours.ink, linestyle=line, linewidth=1)
+    left, right = axes.get_xlim()
+    axes.annotate(
+        text,
+        (place, height),
+        xycoords=("data", "axes fraction"),
+        color=colours.ink,
+        fontsize=_POINTS - 1,
+        ha="left" if place < (left + right) / 2 else "right",
+        annotation_clip=False,
+    )
 
 
-def place(one: UlpBin) -> int:
-    """Return the place of a bin on the axis: 0 for no difference, 1 for 1 ULP, 2 for 2 or 3."""
-    return int(one.lower).bit_length()
+def _power(base: int, exponent: int) -> str:
+    return str(2**exponent) if base == 2 and exponent < 10 else f"${base}^{{{exponent}}}$"
 
 
-def _power(exponent: int) -> str:
-    return str(2**exponent) if exponent < 10 else f"$2^{{{exponent}}}$"
-
-
-def _finish(axes: Axes, label: str, counts: Sequence[int], colours: Palette) -> None:
+def _finish(axes: Axes, heights: Sequence[int], colours: Palette) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.set_xlabel(label, color=colours.ink, fontsize=_POINTS)
     axes.set_ylabel("vectors", color=colours.ink, fontsize=_POINTS)
     axes.tick_params(colors=colours.ink, labelsize=_POINTS, which="both", width=0.6)
-    if counts and max(counts) > 20 * min(counts):
+    if heights and max(heights) > 20 * min(heights):
         axes.set_yscale("log")
         axes.set_ylim(bottom=0.6)
         axes.minorticks_off()
@@ -265,26 +283,14 @@ def norms_figure(comparison: Result, colours: Palette) -> Figure:
     return figure
 
 
-def ulps_figure(comparison: Result, colours: Palette) -> Figure:
+def differences_figure(comparison: Result, colours: Palette) -> Figure:
     """Return the histograms of the differences of values and of gradients."""
     from matplotlib.figure import Figure
 
     figure = Figure((_SIZE, 4.4), layout="constrained")
-    upper, lower = figure.subplots(2)
-    _draw_both_ulps(upper, lower, comparison, colours)
+    for axes, found in zip(figure.subplots(2), differences(comparison), strict=True):
+        draw_differences(axes, found, colours)
     return figure
-
-
-def _draw_both_ulps(values: Axes, gradients: Axes, comparison: Result, colours: Palette) -> None:
-    found = comparison.measurement
-    for axes, name, bins, tolerance in [
-        (values, "values", found.ulps, values_tolerance(comparison.length)),
-        (gradients, "gradients", found.gradient_ulps, None),
-    ]:
-        places = [place(one) for one in bins if not math.isinf(one.lower)]
-        most = max([*places, place(UlpBin(tolerance or 1, 0, 0)) + 1, 6])
-        draw_ulps(axes, bins, most, tolerance, colours)
-        axes.set_title(name, loc="left", color=colours.ink, fontsize=_POINTS, weight="bold", pad=14)
 
 
 def png(comparisons: Sequence[Result]) -> bytes:
@@ -293,22 +299,27 @@ def png(comparisons: Sequence[Result]) -> bytes:
     Raises:
         ImportError: matplotlib is not installed.
     """
+    stream = io.BytesIO()
+    overview(comparisons).savefig(stream, format="png", facecolor="white")
+    return stream.getvalue()
+
+
+def overview(comparisons: Sequence[Result]) -> Figure:
+    """Return all histograms: a row for each comparison."""
     from matplotlib.figure import Figure
 
     figure = Figure((13, 3.9 * len(comparisons)), dpi=150, layout="constrained", facecolor="white")
     rows = figure.subfigures(len(comparisons), squeeze=False, hspace=0.08)[:, 0]
     for row, comparison in zip(rows, comparisons, strict=True):
-        heading = drawable(title(comparison))
+        heading = textwrap.fill(drawable(f"{title(comparison)}: {comparison.finding}"), _TITLE)
         row.suptitle(heading, fontsize=_POINTS + 2, color=LIGHT.ink, **AS_WRITTEN)
         left, right = row.subfigures(1, 2, width_ratios=[1, 1.6])
         norms = left.subplots()
         draw_norms(norms, comparison, LIGHT)
         _add_legend(left, norms, LIGHT)
-        values, gradients = right.subplots(1, 2)
-        _draw_both_ulps(values, gradients, comparison, LIGHT)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", facecolor="white")
-    return stream.getvalue()
+        for axes, found in zip(right.subplots(1, 2), differences(comparison), strict=True):
+            draw_differences(axes, found, LIGHT)
+    return figure
 
 
 def title(comparison: Result) -> str:
@@ -330,64 +341,3 @@ def drawable(text: str) -> str:
     known = get_font(findfont(FontProperties())).get_charmap()
     shown = printable(text)
     return "".join(c if ord(c) in known else ascii(c)[1:-1] for c in shown)
-
-
-# --- SVG ------------------------------------------------------------------------------------------
-
-
-def svg(figure: Figure, prefix: str, name: str, description: str) -> str:
-    """Return a figure that was drawn with `THEMED` as an element for a page of HTML.
-
-    Args:
-        figure: the figure.
-        prefix: of the ids in it; no two elements of a page may have the same.
-        name: the title.
-        description: what there is to see, for those who do not see it.
-    """
-    stream = io.StringIO()
-    # Dates and random ids would make no two reports of the same data equal.
-    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    root = ET.fromstring(stream.getvalue())
-    _drop_namespaces(root)
-    _rename_ids(root, prefix)
-    _drop(root, "metadata")
-    _drop(root, "defs/style")  # it would hold for the whole page
-    size = root.attrib["viewBox"]
-    root.attrib.clear()
-    root.attrib |= {"viewBox": size, "role": "img"}
-    root.attrib["aria-labelledby"] = f"{prefix}-title"
-    root.attrib["aria-describedby"] = f"{prefix}-description"
-    root.attrib["style"] = "stroke-linejoin: round; stroke-linecap: butt"
-    for tag, text in (("desc", description), ("title", name)):
-        child = ET.Element(tag, id=f"{prefix}-{'title' if tag == 'title' else 'description'}")
-        child.text = text
-        root.insert(0, child)
-    return ET.tostring(root, encoding="unicode")
-
-
-def _drop_namespaces(root: ET.Element) -> None:
-    """HTML knows SVG by its tags, and has no prefixes."""
-    for element in root.iter():
-        element.tag = _SVG_NAMESPACE.sub("", element.tag)
-        element.attrib = {_SVG_NAMESPACE.sub("", k): v for k, v in element.attrib.items()}
-
-
-def _drop(root: ET.Element, path: str) -> None:
-    for parent in root.findall(f"{path}/.."):
-        for child in parent.findall(path.rpartition("/")[2]):
-            parent.remove(child)
-
-
-def _rename_ids(root: ET.Element, prefix: str) -> None:
-    old = [element.attrib["id"] for element in root.iter() if "id" in element.attrib]
-    new: dict[str, str] = {name: f"{prefix}-{rank}" for rank, name in enumerate(dict.fromkeys(old))}
-
-    def renamed(match: re.Match[str]) -> str:
-        if match[0] in _VARIABLES:
-            return f"var(--{_VARIABLES[match[0]].replace('_', '-')})"
-        return f"#{new.get(match[1], match[1])}"
-
-    for element in root.iter():
-        attributes: dict[str, Any] = element.attrib
-        for key, value in attributes.items():
-            attributes[key] = new[value] if key == "id" else _REFERENCE.sub(renamed, value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +28,14 @@ class NormBin(NamedTuple):
     counts: dict[str, int]
 
 
-class UlpBin(NamedTuple):
-    """Vectors whose largest difference lies between lower and upper, both included, in ULP.
+class Bin(NamedTuple):
+    """Vectors whose largest difference lies between two limits.
 
     Attributes:
-        lower: 0, a power of two, or infinite for NaN in one of the two only.
-        upper: 0, one less than a power of two, or infinite.
+        lower: of differences in ULP 0 or a power of two, which is included; of relative ones 0, a
+            power of ten or the tolerance, which is excluded. Infinite for NaN in one of the two
+            only, and for what else is infinitely far apart.
+        upper: included; 0 for no difference, and infinite where lower is.
         vectors: their number.
     """
 
@@ -73,28 +76,40 @@ class NormHistogram:
         return {name: int(n) for name, n in zip(CLASSES, self._counts[:, i], strict=True) if n}
 
 
-class UlpHistogram:
-    """Counts vectors by their difference in ULP: 0, 1, 2 to 3, 4 to 7, and so on."""
+class Histogram:
+    """Counts vectors by their largest difference.
 
-    _POWERS = 2 ** np.arange(64, dtype=np.uint64)
+    Args:
+        upper: of each bin, ascending; the first is 0, the last what stands for infinite.
+        step: from the upper limit of a bin to the lower one of the next.
+    """
 
-    def __init__(self) -> None:
-        self._counts = np.zeros(66, np.int64)
+    def __init__(self, upper: Array, step: int = 0) -> None:
+        self._upper = upper
+        self._step = step
+        self._counts = np.zeros(upper.size, np.int64)
 
-    def add(self, ulp: Array) -> None:
+    def add(self, differences: Array) -> None:
         """Take in vectors."""
-        places = np.searchsorted(self._POWERS, ulp, side="right")
-        places[ulp == INFINITE] = 65
-        self._counts += np.bincount(places, minlength=66)
+        places = np.searchsorted(self._upper, differences)
+        self._counts += np.bincount(places, minlength=self._upper.size)
 
-    def bins(self) -> tuple[UlpBin, ...]:
+    def bins(self) -> tuple[Bin, ...]:
         """Return the bins that are not empty, in ascending order."""
-        return tuple(
-            UlpBin(*_limits(int(i)), int(self._counts[i])) for i in np.flatnonzero(self._counts)
-        )
+        upper = [*self._upper[:-1].tolist(), math.inf]
+        lower = [0, *(limit + self._step for limit in upper[:-2]), math.inf]
+        counts = self._counts.tolist()
+        return tuple(Bin(*one) for one in zip(lower, upper, counts, strict=True) if one[2])
 
 
-def _limits(place: int) -> tuple[float, float]:
-    if place == 65:
-        return math.inf, math.inf
-    return (2 ** (place - 1), 2**place - 1) if place else (0, 0)
+def ulp_histogram() -> Histogram:
+    """Return one of differences in ULP: 0, 1, 2 to 3, 4 to 7, and so on."""
+    last = 2 ** np.arange(64, dtype=np.uint64) - np.uint64(1)
+    # No two numbers are 2**64 - 2 apart.
+    return Histogram(np.append(last, np.array([INFINITE - 1, INFINITE], np.uint64)), 1)
+
+
+def relative_histogram(tolerance: float) -> Histogram:
+    """Return one of relative differences: up to each power of ten, and up to the tolerance."""
+    powers = [float(f"1e{exponent}") for exponent in range(-323, 309)]
+    return Histogram(np.unique([0.0, tolerance, *powers, sys.float_info.max, math.inf]))

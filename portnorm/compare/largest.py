@@ -17,7 +17,6 @@ ROW = np.dtype(
         ("ulp", np.uint64),
         ("relative", np.float64),
         ("measured", np.bool_),
-        ("gradient_ulp", np.uint64),
         ("gradient_relative", np.float64),
     ]
 )

@@ -15,7 +15,7 @@ import numpy as np
 from portnorm.compare.blocks import blocks, fold
 from portnorm.compare.candidates import CHOSEN, Candidates
 from portnorm.compare.computations import Computation, gradient_steps, vjp_of_rows
-from portnorm.compare.histograms import NormHistogram, UlpHistogram
+from portnorm.compare.histograms import NormHistogram, relative_histogram, ulp_histogram
 from portnorm.compare.largest import KEPT, Largest
 from portnorm.compare.measurement import Head, Measurement, Row, Worst
 from portnorm.compare.settings import Settings
@@ -86,13 +86,14 @@ def measure_array(
         y, z = functions.normalize.values(x), functions.l2_normalize.values(x)
         values.add(first, x, y, z)
         progress("values", first + x.size // n, vectors)
-    gradients = _Gradients(settings, functions, values.largest.rows)
+    tolerance = gradient_tolerance(n, settings.dtype)
+    gradients = _Gradients(settings, functions, values.largest.rows, tolerance)
     chosen = values.candidates.choose(values.largest.rows)
     draw = _Cotangents(cotangent, settings)
     for rows in _read_rows(source, settings, chosen, draw, block_bytes, steps):
         gradients.add(rows)
         progress("gradients", gradients.measured, chosen.size)
-    return _result(values, gradients, n, settings.dtype)
+    return _result(values, gradients, n, tolerance)
 
 
 def gradient_quota(vectors: int, steps: int) -> int:
@@ -116,7 +117,7 @@ class _Values:
         self.candidates = candidates
         self.counts = np.zeros(len(CLASSES), np.int64)
         self.norms = NormHistogram(settings.floors)
-        self.ulps = UlpHistogram()
+        self.ulps = ulp_histogram()
         self.largest = Largest("ulp")
         self.ulp = 0
         self.relative = 0.0
@@ -242,16 +243,19 @@ class _Gradients:
         settings: what is compared.
         functions: the two.
         kept: the rows with the largest differences of values.
+        tolerance: beyond which gradients change.
     """
 
-    def __init__(self, settings: Settings, functions: Functions, kept: Array) -> None:
+    def __init__(
+        self, settings: Settings, functions: Functions, kept: Array, tolerance: float
+    ) -> None:
         self._settings = settings
         self._functions = functions
         self._kept = np.sort(kept, order="vector")
         self._largest = Largest("gradient_relative")
-        self.ulps = UlpHistogram()
+        self._tolerance = tolerance
+        self.histogram = relative_histogram(tolerance)
         self.measured = 0
-        self.ulp = 0
         self.relative = 0.0
         self.changed = 0
         self.changed_alone = 0
@@ -264,14 +268,12 @@ class _Gradients:
         b = vjp_of_rows(l2_gradient, rows.x, rows.cotangent)
         unit = gradient_unit(rows.x, rows.cotangent, self._settings)
         relative = gradient_differences(a, b, unit).max(axis=(1, 2))
-        ulp = ulp_distance(a, b).max(axis=(1, 2))
-        n = rows.x.shape[1]
-        changed = relative > gradient_tolerance(n, self._settings.dtype)
+        changed = relative > self._tolerance
+        values_agree = rows.chosen["ulp"] <= values_tolerance(rows.x.shape[1])
         self.measured += len(rows.x)
-        self.ulps.add(ulp)
-        self.ulp = max(self.ulp, int(ulp.max()))
+        self.histogram.add(relative)
         self.changed += int(changed.sum())
-        self.changed_alone += int((changed & (rows.chosen["ulp"] <= values_tolerance(n))).sum())
+        self.changed_alone += int((changed & values_agree).sum())
         worst = int(relative.argmax())
         if changed[worst] and relative[worst] > self.relative:
             vector = int(rows.chosen["vector"][worst])
@@ -279,10 +281,10 @@ class _Gradients:
             _, norm = classify(rows.x[worst : worst + 1], self._settings)
             self.worst = Worst(vector, float(norm[0, 0]), float(relative[worst]), head)
         self.relative = max(self.relative, float(relative[worst]))
-        self._keep(rows, ulp, relative)
+        self._keep(rows, relative)
 
-    def _keep(self, rows: _Rows, ulp: Array, relative: Array) -> None:
-        found: dict[str, Array] = {"gradient_ulp": ulp, "measured": np.ones(ulp.size, np.bool_)}
+    def _keep(self, rows: _Rows, relative: Array) -> None:
+        found: dict[str, Array] = {"measured": np.ones(relative.size, np.bool_)}
         same, ours, theirs = np.intersect1d(
             self._kept["vector"], rows.chosen["vector"], return_indices=True
         )
@@ -303,12 +305,11 @@ class _Gradients:
 # --- both -----------------------------------------------------------------------------------------
 
 
-def _result(values: _Values, gradients: _Gradients, n: int, dtype: str) -> Measurement:
+def _result(values: _Values, gradients: _Gradients, n: int, tolerance: float) -> Measurement:
     return Measurement(
         counts=dict(zip(CLASSES, values.counts.tolist(), strict=True)),
         ulp=finite(values.ulp),
         relative=values.relative,
-        gradient_ulp=finite(gradients.ulp),
         gradient_relative=gradients.relative,
         values_changed=values.changed,
         gradients_changed=gradients.changed,
@@ -317,16 +318,16 @@ def _result(values: _Values, gradients: _Gradients, n: int, dtype: str) -> Measu
         of_unit_norm=values.of_unit_norm,
         first=values.first,
         worst=values.worst or gradients.worst,
-        rows=_worst_first(gradients.rows(), n, dtype),
+        rows=_worst_first(gradients.rows(), n, tolerance),
         norms=values.norms.bins(),
         ulps=values.ulps.bins(),
-        gradient_ulps=gradients.ulps.bins(),
+        gradients=gradients.histogram.bins(),
     )
 
 
-def _worst_first(rows: Array, n: int, dtype: str) -> tuple[Row, ...]:
+def _worst_first(rows: Array, n: int, tolerance: float) -> tuple[Row, ...]:
     values_changed = rows["ulp"] > values_tolerance(n)
-    gradients_changed = rows["gradient_relative"] > gradient_tolerance(n, dtype)
+    gradients_changed = rows["gradient_relative"] > tolerance
     gradient_first = np.where(gradients_changed, rows["gradient_relative"], 0.0)
     keys = [
         rows["vector"],
@@ -342,14 +343,12 @@ def _worst_first(rows: Array, n: int, dtype: str) -> tuple[Row, ...]:
 
 
 def _row(row: Array, changed: bool) -> Row:
-    measured = bool(row["measured"])
     return Row(
         vector=int(row["vector"]),
         norm=float(row["norm"]),
         kind=CLASSES[row["class"]],
         ulp=finite(int(row["ulp"])),
         relative=float(row["relative"]),
-        gradient_ulp=finite(int(row["gradient_ulp"])) if measured else None,
-        gradient_relative=float(row["gradient_relative"]) if measured else None,
+        gradient_relative=float(row["gradient_relative"]) if row["measured"] else None,
         changed=changed,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from portnorm.compare.histograms import NormBin, UlpBin
+from portnorm.compare.histograms import Bin, NormBin
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,8 @@ class Row:
         kind: its class, one of `CLASSES`.
         ulp: largest difference of its values, in ULP; infinite for NaN in one of the two only.
         relative: largest difference of its values, relative to the larger of the two.
-        gradient_ulp: largest difference of elements of its gradients in ULP, which is large also
-            where rounding leaves little of an element; None where they were not measured.
-        gradient_relative: the same relative to ``||g|| / d``, as in `Measurement`.
+        gradient_relative: largest difference of elements of its gradients, relative to
+            ``||g|| / d`` as in `Measurement`; None where they were not measured.
         changed: whether its values or its gradients changed.
     """
 
@@ -66,7 +65,6 @@ class Row:
     kind: str
     ulp: float
     relative: float
-    gradient_ulp: float | None
     gradient_relative: float | None
     changed: bool
 
@@ -79,9 +77,8 @@ class Measurement:
         counts: number of vectors in each of `CLASSES`.
         ulp: largest difference of values, in ULP; infinite for NaN in one of the two only.
         relative: largest difference of values, relative to the larger of the two.
-        gradient_ulp: largest difference of elements of gradients, in ULP.
-        gradient_relative: the same relative to ``||g|| / d``, with g the cotangent and d torch's
-            divisor.
+        gradient_relative: largest difference of elements of gradients, relative to
+            ``||g|| / d``, with g the cotangent and d torch's divisor.
         values_changed: number of vectors whose values changed.
         gradients_changed: number of vectors whose gradients changed.
         gradients_measured: number of vectors whose gradients were compared.
@@ -92,14 +89,13 @@ class Measurement:
         rows: the vectors with the largest differences, changed or not, worst first: changed
             values by ULP, then changed gradients, then what rounding explains. `KEPT` at most.
         norms: histogram of the norms.
-        ulps: histogram of the differences of values.
-        gradient_ulps: histogram of the differences of gradients.
+        ulps: histogram of the differences of values, in ULP.
+        gradients: histogram of the differences of gradients, relative as above.
     """
 
     counts: dict[str, int]
     ulp: float = 0
     relative: float = 0.0
-    gradient_ulp: float = 0
     gradient_relative: float = 0.0
     values_changed: int = 0
     gradients_changed: int = 0
@@ -110,5 +106,5 @@ class Measurement:
     worst: Worst | None = None
     rows: tuple[Row, ...] = ()
     norms: tuple[NormBin, ...] = ()
-    ulps: tuple[UlpBin, ...] = ()
-    gradient_ulps: tuple[UlpBin, ...] = ()
+    ulps: tuple[Bin, ...] = ()
+    gradients: tuple[Bin, ...] = ()

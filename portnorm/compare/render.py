@@ -14,6 +14,12 @@ from portnorm.text import counted, printable
 
 _DIGITS = {"float16": 5, "float32": 9, "float64": 17}
 
+LEGEND = (
+    "A ULP is the step from a floating-point number to the next. A cotangent is the gradient that "
+    "arrives at the output. Differences of gradients are relative to its length over the norm: no "
+    "element can be larger."
+)
+"""What the words mean that results are told in."""
 
 _OWN_GRADIENT = (
     "MindSpore's own gradient is not that: below the floor it divides by epsilon, not by its root."
@@ -29,9 +35,10 @@ def lines(comparison: Result, width: int) -> Iterator[Line]:
         for host, label in (("mindspore", "on MindSpore"), ("torch", "on torch")):
             yield Line(label, comparison.calls[host], "bold")
             yield from wrap("", comparison.covered[host], width)
-    for part in (_what, heads, _differences, _legend):
+    for part in (_what, heads, _differences):
         for label, text in part(comparison):
             yield from wrap(label, text, width)
+    yield from wrap("", LEGEND, width)
 
 
 def _what(comparison: Result) -> Iterator[tuple[str, str]]:
@@ -106,15 +113,6 @@ def _differences(comparison: Result) -> Iterator[tuple[str, str]]:
     if not comparison.own_gradient:
         by = comparison.computed_by["l2_normalize_gradient"]
         yield "", f"L2Normalize's by {by}: the derivative of its formula. {_OWN_GRADIENT}"
-
-
-def _legend(comparison: Result) -> Iterator[tuple[str, str]]:
-    yield (
-        "",
-        "A ULP is the step from a floating-point number to the next. A cotangent is the gradient "
-        "that arrives at the output. Differences of gradients are relative to its length over the "
-        "norm: no element can be larger.",
-    )
 
 
 def _changes(changed: int, of: int) -> str:

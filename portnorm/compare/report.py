@@ -10,8 +10,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from portnorm.compare import charts, render
-from portnorm.compare.charts import CLASS_NAMES, NAN_IN_ONE
+from portnorm.compare import charts, render, svg
+from portnorm.compare.charts import CLASS_NAMES
 from portnorm.compare.result import Result
 from portnorm.compare.tolerances import gradient_tolerance, values_tolerance
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
@@ -19,7 +19,7 @@ from portnorm.semantics import L2NORMALIZE, NORMALIZE
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from portnorm.compare.histograms import UlpBin
+    from portnorm.compare.histograms import Bin
 
 _ROWS = 25
 _NO_LIMIT = 10**6
@@ -94,6 +94,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["legend"] = render.LEGEND
     environment.filters |= {"count": _count, "ulp": _ulp, "short": _short, "sort_value": _value}
     environment.filters["breakable"] = lambda name: Markup("<wbr>(").join(name.split("("))
     return environment
@@ -115,6 +116,7 @@ def _section(comparison: Result, prefix: str) -> dict[str, Any]:
         "agrees": comparison.agrees,
         "verdict": comparison.headline,
         "calls": {} if comparison.agrees else comparison.calls,
+        "covered": comparison.covered,
         "classes": [(CLASS_NAMES[name], n) for name, n in found.counts.items()],
         "examples": [
             {"label": label.strip(), "text": text} for label, text in render.heads(comparison)
@@ -160,7 +162,7 @@ def _charts(comparison: Result, prefix: str) -> list[Chart]:
         import matplotlib.figure  # noqa: F401
     except ImportError:
         return []
-    return [_norms_chart(comparison, prefix), _ulps_chart(comparison, prefix)]
+    return [_norms_chart(comparison, prefix), _differences_chart(comparison, prefix)]
 
 
 def _norms_chart(comparison: Result, prefix: str) -> Chart:
@@ -182,8 +184,8 @@ def _norms_chart(comparison: Result, prefix: str) -> Chart:
     for name in ("zero", "not_finite"):
         if name in counts:
             rows.append((CLASS_NAMES[name], CLASS_NAMES[name], _count(counts[name])))
-    figure = charts.norms_figure(comparison, charts.THEMED)
-    picture = charts.svg(figure, f"{prefix}-norms", "Norms of the vectors", description)
+    figure = charts.norms_figure(comparison, svg.THEMED)
+    picture = svg.element(figure, f"{prefix}-norms", "Norms of the vectors", description)
     return Chart(picture, caption, ("norm", "class", "vectors"), rows)
 
 
@@ -192,29 +194,32 @@ def _classes(counts: dict[str, int]) -> tuple[str, str]:
     return names, " / ".join(_count(n) for n in counts.values())
 
 
-def _ulps_chart(comparison: Result, prefix: str) -> Chart:
+def _differences_chart(comparison: Result, prefix: str) -> Chart:
     found = comparison.measurement
-    caption = (
-        "Largest difference of each vector, in units in the last place. Elements of gradients of "
-        "which rounding leaves little are many ULP apart without harm."
-    )
+    values, gradients = both = charts.differences(comparison)
+    name = "Differences of values and gradients"
+    caption = "Largest difference of each vector: of values in ULP, of gradients relative."
     description = (
-        f"Two histograms. Values are up to {_ulp(found.ulp)} ULP apart, and rounding explains "
-        f"{values_tolerance(comparison.length)}; {found.values_changed} of {comparison.vectors} "
-        f"vectors change by more. Gradients are up to {_ulp(found.gradient_ulp)} ULP apart on "
-        f"{found.gradients_measured} vectors. The table below has the numbers."
+        f"Two histograms. {found.values_changed} of {comparison.vectors} vectors change their "
+        f"values by more than the {values.tolerance} ULP that rounding explains; the largest "
+        f"difference is {_ulp(found.ulp)}. {found.gradients_changed} of "
+        f"{found.gradients_measured} change their gradients by more than "
+        f"{gradients.tolerance:.3g} relative; the largest difference is "
+        f"{_short(found.gradient_relative)}. The table below has the numbers."
     )
-    both = (("values", found.ulps), ("gradients", found.gradient_ulps))
-    rows = [(name, _range(one), _count(one.vectors)) for name, bins in both for one in bins]
-    figure = charts.ulps_figure(comparison, charts.THEMED)
-    picture = charts.svg(figure, f"{prefix}-ulps", "Differences in ULP", description)
-    return Chart(picture, caption, ("of", "ULP", "vectors"), rows)
+    rows = [(one.of, _range(bin, one), _count(bin.vectors)) for one in both for bin in one.bins]
+    figure = charts.differences_figure(comparison, svg.THEMED)
+    picture = svg.element(figure, f"{prefix}-differences", name, description)
+    return Chart(picture, caption, ("of", "difference", "vectors"), rows)
 
 
-def _range(one: UlpBin) -> str:
-    if math.isinf(one.lower):
-        return NAN_IN_ONE
-    return _count(one.lower) if one.lower == one.upper else f"{one.lower:,} to {one.upper:,}"
+def _range(one: Bin, differences: charts.Differences) -> str:
+    lower, upper, _ = one
+    if math.isinf(upper):
+        return differences.infinite
+    if differences.unit != "ULP":
+        return f"{lower:.3g} to {upper:.3g}" if upper else "0"
+    return f"{lower:,} to {upper:,} ULP" if lower != upper else f"{lower:,} ULP"
 
 
 def _count(number: float) -> str:
@@ -224,7 +229,7 @@ def _count(number: float) -> str:
 def _ulp(number: float | None) -> str:
     if number is None:
         return "not measured"
-    return NAN_IN_ONE if math.isinf(number) else _count(number)
+    return "NaN in one only" if math.isinf(number) else _count(number)
 
 
 def _short(number: float | None) -> str:

@@ -148,12 +148,11 @@ class Result:
                 },
                 "gradients": {
                     "measured": found.gradients_measured,
-                    "ulp": found.gradient_ulp,
                     "relative": found.gradient_relative,
                     "changed": found.gradients_changed,
                     "tolerance_relative": gradient_tolerance(self.length, given.dtype),
                     "own_kernel": self.own_gradient,
-                    "histogram": found.gradient_ulps,
+                    "histogram": found.gradients,
                 },
                 "changed": found.changed,
                 "of_unit_norm": found.of_unit_norm,
@@ -192,7 +191,7 @@ class Result:
             "class": row.kind,
             "changed": row.changed,
             "values": {"ulp": row.ulp, "relative": row.relative},
-            "gradients": {"ulp": row.gradient_ulp, "relative": row.gradient_relative},
+            "gradients": {"relative": row.gradient_relative},
         }
 
     def _head_as_dict(self, head: Head) -> dict[str, Any]:

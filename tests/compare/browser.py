@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
+    from selenium.webdriver.remote.webelement import WebElement
 
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
@@ -75,3 +80,31 @@ def requested(browser: Chrome, address: str) -> list[str]:
 def complaints(browser: Chrome) -> list[str]:
     """Return what the console shows since the last call."""
     return [entry["message"] for entry in browser.get_log("browser")]
+
+
+def edges(browser: Chrome, element: WebElement) -> list[str]:
+    """Return the colours that most of the leftmost and of the rightmost pixels have."""
+    from PIL import Image
+
+    place = browser.execute_script(
+        "const box = arguments[0].getBoundingClientRect();"
+        "return [box.left + scrollX, box.top + scrollY, box.width, box.height]",
+        element,
+    )
+    clip = dict(zip(("x", "y", "width", "height"), place, strict=True), scale=1)
+    shot = browser.execute_cdp_cmd(
+        "Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True}
+    )
+    picture = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
+    found = []
+    for x in (1, picture.width - 2):
+        column = Counter(picture.getpixel((x, y)) for y in range(picture.height))
+        found.append("rgb({}, {}, {})".format(*column.most_common(1)[0][0]))
+    return found
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of a colour such as "rgb(1, 2, 3)", as WCAG defines it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))

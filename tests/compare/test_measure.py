@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from portnorm.compare import measure as measuring
 from portnorm.compare import open_array, plan
 from portnorm.compare.computations import Array, Computation
-from portnorm.compare.histograms import UlpHistogram
+from portnorm.compare.histograms import relative_histogram, ulp_histogram
 from portnorm.compare.largest import KEPT
 from portnorm.compare.measure import (
     Functions,
@@ -359,7 +359,7 @@ def test_a_worst_vector_without_a_measured_gradient_says_so(
     monkeypatch.setattr(measuring, "GRADIENT_STEPS", 4)  # one vector of two elements
     found = measured(np.ones((9, 2)), computation(lambda block: block * 2, own=True))
     assert found.gradients_measured == 1
-    assert [row.vector for row in found.rows if row.gradient_ulp is not None] == [0]
+    assert [row.vector for row in found.rows if row.gradient_relative is not None] == [0]
     assert len(found.rows) == 9
 
 
@@ -372,7 +372,7 @@ def test_the_gradient_of_the_worst_vector_is_measured(monkeypatch: pytest.Monkey
 
     found = measured(x, computation(values, own=True))
     assert found.rows[0].vector == 8
-    assert found.rows[0].gradient_ulp == 0
+    assert found.rows[0].gradient_relative == 0
 
 
 def test_histograms_hold_every_vector(rng: np.random.Generator) -> None:
@@ -388,18 +388,48 @@ def test_histograms_hold_every_vector(rng: np.random.Generator) -> None:
     assert in_all == {name: n for name, n in found.counts.items() if name in in_all}
     assert in_all.total() == 995
     assert sum(one.vectors for one in found.ulps) == 1000
-    assert sum(one.vectors for one in found.gradient_ulps) == found.gradients_measured
+    assert sum(one.vectors for one in found.gradients) == found.gradients_measured
 
 
 def test_bins_of_ulp_begin_at_powers_of_two() -> None:
     steps = [0, 1, 2, 3, 4, 7, 8, 2**31, 2**53 - 1, 2**53, 2**63, 2**64 - 2, INFINITE]
-    histogram = UlpHistogram()
+    histogram = ulp_histogram()
     histogram.add(np.array(steps, np.uint64))
     bins = histogram.bins()
     for one in bins[:-1]:
         assert one.vectors == sum(one.lower <= step <= one.upper for step in steps[:-1])
     assert bins[-1] == (math.inf, math.inf, 1)
     assert sum(one.vectors for one in bins) == len(steps)
+
+
+def test_bins_of_relative_differences_end_at_powers_of_ten_and_at_the_tolerance() -> None:
+    differences = [0, 5e-324, 1e-7, 2e-7, 2.5e-7, 3e-7, 1e-6, 1.0, 1.5, 1.7e308, math.inf]
+    histogram = relative_histogram(2.5e-7)
+    histogram.add(np.array(differences))
+    bins = histogram.bins()
+    assert (0, 0, 1) in bins
+    assert (1e-8, 1e-7, 1) in bins
+    assert (1e-7, 2.5e-7, 2) in bins
+    assert (2.5e-7, 1e-6, 2) in bins
+    assert bins[-1] == (math.inf, math.inf, 1)
+    for one in bins[1:-1]:
+        assert one.vectors == sum(one.lower < d <= one.upper for d in differences)
+    assert sum(one.vectors for one in bins) == len(differences)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_bins_beyond_the_tolerance_hold_the_gradients_that_change(
+    rng: np.random.Generator, dtype: type
+) -> None:
+    x = rng.standard_normal((500, 4)).astype(dtype)
+
+    def vjp(block: Array, g: Array) -> Array:
+        return (g * (1 + 10.0 ** rng.uniform(-18, 0, (len(g), 1, 1)))).astype(dtype)
+
+    found = measured(x, computation(vjp=vjp))
+    tolerance = gradient_tolerance(4, np.dtype(dtype).name)
+    beyond = sum(one.vectors for one in found.gradients if one.lower >= tolerance)
+    assert 0 < beyond == found.gradients_changed < 500
 
 
 # --- a given cotangent ----------------------------------------------------------------------------

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from portnorm.compare import charts, report
+from portnorm.compare import charts, render, report
 from portnorm.compare.charts import norm_bars
 from portnorm.compare.histograms import NormBin
-from tests.compare.browser import chromium, complaints, emulate, requested
+from tests.compare.browser import chromium, complaints, edges, emulate, luminance, requested
 from tests.compare.made import comparison, mixed
 from tests.imports.blocked import run_python
 
@@ -28,6 +28,7 @@ pytest.importorskip("matplotlib")
 
 from matplotlib.mathtext import MathTextParser
 
+CHARTS = "Differences of values and gradients"
 HOSTILE = "</script><img src=x onerror=alert(1)>\x1b.npy"
 
 
@@ -71,6 +72,33 @@ def test_no_colour_that_stands_for_another_is_left(html: str) -> None:
 def test_the_same_data_give_the_same_report(html: str) -> None:
     x = mixed(np.random.default_rng(5))
     assert report.page([comparison(x)]) == report.page([comparison(x)])
+
+
+def test_words_are_explained_and_calls_say_what_they_cover() -> None:
+    some = comparison(mixed(np.random.default_rng(5)))
+    covered = "covers values; for gradients too, parity=&#39;strict&#39;"
+    for shown in (report.page([some]), some._repr_html_()):
+        assert render.LEGEND in shown
+        assert shown.index("covers values and gradients") < shown.index(covered)
+    assert " ".join(render.LEGEND.split()) in " ".join(some.summary().split())
+
+
+def test_gradients_have_no_differences_in_ulp(html: str) -> None:
+    headings = re.findall(r'<th scope="col"[^>]*>([^<]*)</th>', html.partition('"sortable"')[2])[:8]
+    assert headings[5:] == ["values, ULP", "values, relative", "gradients, relative"]
+    rows = re.findall(r"<tr><td>gradients</td><td[^>]*>([^<]*)</td>", html)
+    assert rows
+    assert not [row for row in rows if "ULP" in row]
+
+
+def test_what_changes_leads() -> None:
+    some = [comparison(mixed(np.random.default_rng(seed))) for seed in (5, 6)]
+    shown = report.page(some)
+    for one in some:
+        finding = re.escape(f"{one.measurement.changed} of 300 vectors change; worst")
+        assert (
+            len(re.findall(finding, shown.partition("<nav")[2])) >= 2
+        )  # and in the list of arrays
 
 
 def test_an_array_without_vectors_has_a_report() -> None:
@@ -196,7 +224,7 @@ def column(browser: Chrome, place: int) -> list[str]:
 
 
 def headings(browser: Chrome) -> list[Any]:
-    return browser.find_elements("css selector", "table.sortable thead th")[:9]
+    return browser.find_elements("css selector", "table.sortable thead th")[:8]
 
 
 def test_nothing_is_wrong_and_nothing_is_asked_for(opened: Chrome, address: str) -> None:
@@ -230,7 +258,7 @@ def test_charts_have_size_and_a_text_in_their_place(opened: Chrome, width: int) 
         assert picture.rect["width"] > 250
         assert picture.rect["height"] > 150
         assert picture.aria_role in ("img", "image")
-        assert picture.accessible_name in ("Norms of the vectors", "Differences in ULP")
+        assert picture.accessible_name in ("Norms of the vectors", CHARTS)
     drawn = opened.execute_script(
         "return [...document.querySelectorAll('figure svg')].map("
         "(svg) => [...svg.querySelectorAll('path')].filter("
@@ -309,23 +337,95 @@ def test_the_page_is_as_wide_as_a_phone(opened: Chrome) -> None:
     assert all(one.get_attribute("aria-label") for one in wide)
 
 
-def brightness(colour: str) -> float:
-    red, green, blue = map(int, re.findall(r"\d+", colour)[:3])
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
 def test_colours_follow_the_preference(opened: Chrome, scheme: str, dark: bool) -> None:
     emulate(opened, scheme=scheme)
     main = opened.find_element("tag name", "main")
     paper, ink = (main.value_of_css_property(name) for name in ("background-color", "color"))
-    assert (brightness(paper) < brightness(ink)) == dark
+    assert (luminance(paper) < luminance(ink)) == dark
     drawn = opened.execute_script(
         "return [...document.querySelectorAll('figure svg path')]"
         ".map((path) => getComputedStyle(path).stroke).filter((s) => s.startsWith('rgb'))"
     )
     assert drawn
-    assert any((brightness(one) > 200) == dark for one in drawn)
+    assert any((luminance(one) > 0.5) == dark for one in drawn)
+
+
+# What people see of texts, also in charts, and of bars: their colour and that of what is behind.
+SEEN = """
+const paper = (element) => {
+  for (; element; element = element.parentElement) {
+    const colour = getComputedStyle(element).backgroundColor;
+    if (!/, 0\\)$/.test(colour)) return colour;
+  }
+  return 'rgb(255, 255, 255)';
+};
+const found = {};
+for (const element of document.querySelectorAll('.portnorm *')) {
+  const words = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+  if (words && !element.closest('svg') && element.checkVisibility()) {
+    found[[getComputedStyle(element).color, paper(element), 'text']] = 1;
+  }
+}
+for (const shape of document.querySelectorAll('figure svg :is(path, use):not(defs *)')) {
+  const fill = getComputedStyle(shape).fill;
+  const kind = shape.tagName === 'use' ? 'text' : 'bar';
+  if (fill.startsWith('rgb(')) found[[fill, paper(shape), kind]] = 1;
+}
+return Object.keys(found).map((key) => [...key.match(/rgb[^)]*\\)/g), key.split(',').pop()]);
+"""
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted(map(luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_and_bars_stand_out(opened: Chrome, scheme: str) -> None:
+    emulate(opened, scheme=scheme)
+    seen = opened.execute_script(SEEN)
+    assert {kind for *_, kind in seen} == {"text", "bar"}
+    assert len(seen) > 8
+    least = {"text": 4.5, "bar": 3}  # WCAG 2.2, 1.4.3 and 1.4.11
+    assert [one for one in seen if contrast(*one[:2]) < least[one[2]]] == []
+
+
+@pytest.fixture(scope="module")
+def fragment(tmp_path_factory: pytest.TempPathFactory) -> str:
+    shown = comparison(mixed(np.random.default_rng(5)), HOSTILE)._repr_html_()
+    path = tmp_path_factory.mktemp("notebook") / "fragment.html"
+    head = (
+        '<!DOCTYPE html><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    )
+    path.write_text(f'{head}<body style="margin: 0">{shown}', encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scrolls"), [(400, True), (1280, False)])
+@pytest.mark.parametrize("shown", ["address", "fragment"])
+def test_a_table_that_scrolls_shows_that_there_is_more(
+    browser: Chrome,
+    request: pytest.FixtureRequest,
+    shown: str,
+    width: int,
+    scrolls: bool,
+    scheme: str,
+) -> None:
+    browser.get(request.getfixturevalue(shown))
+    emulate(browser, width=width, scheme=scheme)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    region = browser.find_element("css selector", ".scroll")
+    paper = browser.find_element("css selector", ".portnorm").value_of_css_property(
+        "background-color"
+    )
+    assert (region.get_property("scrollWidth") > region.get_property("clientWidth")) == scrolls
+    shadows = [contrast(edge, paper) > 1.5 for edge in edges(browser, region)]
+    assert shadows == [False, scrolls]
+    browser.execute_script("arguments[0].scrollLeft = 1e6", region)
+    shadows = [contrast(edge, paper) > 1.5 for edge in edges(browser, region)]
+    assert shadows == [scrolls, False]
 
 
 def test_paper_has_no_buttons_and_all_columns(opened: Chrome) -> None:
