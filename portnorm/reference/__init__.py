@@ -28,6 +28,7 @@ from portnorm.reference.kinds import (
     Reference,
     TorchReference,
     by_framework,
+    certified_there,
     current,
 )
 from portnorm.reference.live import MACHINES
@@ -50,6 +51,7 @@ __all__ = [
     "TorchRules",
     "by_framework",
     "certified",
+    "certified_there",
     "current",
     "format_references",
     "parse_references",

@@ -306,12 +306,25 @@ def _release(version: str) -> str:
     return version.partition("+")[0]
 
 
-def _not_certified(reference: _Reference, name: str) -> StrictParityError:
-    rows = [row for row in certified() if row.framework == reference.framework]
-    option = " --device cuda" if isinstance(reference, TorchReference) and reference.is_cuda else ""
-    known = "; ".join(f"{row.capability or row.machine}: {', '.join(row.versions)}" for row in rows)
+def certified_there(reference: Reference) -> tuple[str, ...]:
+    """Return the certified releases of a framework with this capability, or on this machine.
+
+    >>> certified_there(MindSporeReference("2.10.0", "aarch64"))
+    ('2.7.1', '2.9.0')
+    """
+    place = reference.capability if isinstance(reference, TorchReference) else reference.machine
+    for row in certified():
+        if row.framework == reference.framework and place in (row.capability, row.machine):
+            return row.versions
+    raise AssertionError(f"no build is certified like {reference}")
+
+
+def _not_certified(reference: Reference, name: str) -> StrictParityError:
+    is_cuda = isinstance(reference, TorchReference) and reference.is_cuda
     return StrictParityError(
         f"the bits of {name} are not promised, because they were never compared with portnorm's. "
-        f"Certified are {known}. Choose one of these as the reference, or see with "
-        f"`portnorm certify{option}` how far the bits of an installed build agree."
+        f"Certified there are {', '.join(certified_there(reference))}; `portnorm reference "
+        "--certified` shows all. Choose one of these as the reference, or see with `portnorm "
+        f"certify{' --device cuda' if is_cuda else ''}` how far the bits of an installed build "
+        "agree."
     )
