@@ -30,6 +30,8 @@ from portnorm.reference.kinds import (
     by_framework,
     certified_there,
     current,
+    live_mindspore,
+    live_torch,
 )
 from portnorm.reference.live import MACHINES
 from portnorm.reference.rules import CudaDevice, CudaRules, MindSporeRules, TorchRules
@@ -54,6 +56,8 @@ __all__ = [
     "certified_there",
     "current",
     "format_references",
+    "live_mindspore",
+    "live_torch",
     "parse_references",
     "read_references",
     "write_references",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -182,9 +183,7 @@ class TorchReference(_Reference):
         if str(device) != "cpu":
             return cls(str(torch.__version__), "cuda", device=live_device(torch, device))
         warn_where_it_flushes(torch)
-        machine = machine_of(cls.framework)
-        capability = torch_capability(machine, reported_capability(torch))
-        return cls(str(torch.__version__), capability, torch.get_num_threads())
+        return _torch_on_cpu(torch, torch.get_num_threads())
 
 
 @dataclass(frozen=True)
@@ -261,6 +260,53 @@ def current(framework: str, device: str = "cpu") -> Reference:
     if framework == "torch":
         return TorchReference.current(device)
     return REFERENCES[framework].current()
+
+
+def live_torch() -> TorchReference:
+    """Return the reference of the torch that is imported: the default of torch's own function.
+
+    It is kept for each number of threads, so that a call takes a fraction of a microsecond.
+
+    Raises:
+        StrictParityError: its bits are not promised.
+    """
+    torch: Any = sys.modules["torch"]
+    return _live_torch(torch.get_num_threads())
+
+
+@functools.lru_cache(maxsize=64)
+def _live_torch(threads: int) -> TorchReference:
+    # Without the check of `current`, which computes: graphs are made of what is computed.
+    return _promised(lambda: _torch_on_cpu(sys.modules["torch"], threads), TorchReference())
+
+
+def _torch_on_cpu(torch: Any, threads: int) -> TorchReference:
+    capability = torch_capability(machine_of("torch"), reported_capability(torch))
+    return TorchReference(str(torch.__version__), capability, threads)
+
+
+@functools.cache
+def live_mindspore() -> MindSporeReference:
+    """Return the reference of the MindSpore that is installed.
+
+    Raises:
+        StrictParityError: its bits are not promised.
+    """
+    return _promised(MindSporeReference.current, MindSporeReference())
+
+
+def _promised(find: Callable[[], _R], instead: Reference) -> _R:
+    try:
+        found = find()
+        _ = cast("Reference", found).rules
+        return found
+    except StrictParityError as error:
+        name = type(instead).__name__
+        raise StrictParityError(
+            f"no reference is set, so that parity='strict' takes the installed "
+            f"{instead.framework}: {error} set_options(reference={name}()) takes {instead!r}, "
+            "which is the default on the other framework."
+        ) from None
 
 
 def by_framework(references: Iterable[Reference]) -> dict[str, Reference]:
