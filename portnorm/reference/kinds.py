@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar, cast
 
 from portnorm.errors import StrictParityError
+from portnorm.reference.adoption import Adoption
 from portnorm.reference.builds import (
     CUDA_DEVICES,
     MINDSPORE,
@@ -65,12 +66,18 @@ class _Reference:
                 return reference
         raise ValueError(f"the text holds no reference of {cls.framework}")
 
+    def __repr__(self) -> str:
+        """Leave out what a build does not have: a device, and that it was adopted."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        shown = (f"{name}={value!r}" for name, value in values if value is not None)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """A copy looks its rules up anew, so that it has the shared instance too."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TorchReference(_Reference):
     """A build of torch, for a CPU or a CUDA device, whose bits ``parity="strict"`` gives.
 
@@ -85,6 +92,7 @@ class TorchReference(_Reference):
             on a CUDA device.
         device: the CUDA device; None is an H100 SXM where the capability is ``"cuda"``.
             ``CudaDevice.named`` knows the common ones.
+        adopted: what ``portnorm certify --adopt`` found of a build that is not certified.
 
     Raises:
         TypeError: an argument has another type.
@@ -105,6 +113,7 @@ class TorchReference(_Reference):
     capability: str = "avx2"
     threads: int = 1
     device: CudaDevice | None = None
+    adopted: Adoption | None = None
 
     def __post_init__(self) -> None:
         _check_version(self)
@@ -122,12 +131,6 @@ class TorchReference(_Reference):
             raise ValueError("device is for the capability 'cuda', which has one")
         if self.is_cuda and self.device is None:
             object.__setattr__(self, "device", CUDA_DEVICES["H100 SXM"])
-
-    def __repr__(self) -> str:
-        """Leave out the device that a CPU does not have."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        shown = (f"{name}={value!r}" for name, value in values if value is not None)
-        return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
     def is_cuda(self) -> bool:
@@ -157,7 +160,7 @@ class TorchReference(_Reference):
         >>> TorchReference("2.14.1+cpu").rules is TorchReference("2.14.1", "avx512").rules
         True
         """
-        rules = TORCH.get((_release(self.version), self.capability))
+        rules = TORCH.get((_rules_of(self), self.capability))
         if rules is None:
             raise _not_certified(self, f"torch {self.version} with capability {self.capability!r}")
         return rules
@@ -186,7 +189,7 @@ class TorchReference(_Reference):
         return _torch_on_cpu(torch, torch.get_num_threads())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MindSporeReference(_Reference):
     """A build of MindSpore for the CPU, whose bits ``parity="strict"`` gives.
 
@@ -195,6 +198,7 @@ class MindSporeReference(_Reference):
     Args:
         version: as ``mindspore.__version__`` has it. What follows a ``+`` does not count.
         machine: ``"x86_64"`` or ``"aarch64"``.
+        adopted: as for `TorchReference`.
 
     Raises:
         TypeError: an argument has another type.
@@ -210,6 +214,7 @@ class MindSporeReference(_Reference):
     framework: ClassVar[str] = "mindspore"
     version: str = "2.10.0"
     machine: str = "x86_64"
+    adopted: Adoption | None = None
 
     def __post_init__(self) -> None:
         _check_version(self)
@@ -225,7 +230,7 @@ class MindSporeReference(_Reference):
         >>> MindSporeReference("2.9.0", "aarch64").rules
         MindSporeRules(fused=True, flushes_subnormals=True, gradient_fused=True)
         """
-        rules = MINDSPORE.get((_release(self.version), self.machine))
+        rules = MINDSPORE.get((_rules_of(self), self.machine))
         if rules is None:
             raise _not_certified(self, f"MindSpore {self.version} on {self.machine}")
         return rules
@@ -352,6 +357,11 @@ def _release(version: str) -> str:
     return version.partition("+")[0]
 
 
+def _rules_of(reference: TorchReference | MindSporeReference) -> str:
+    """Return the release whose rules a build has."""
+    return reference.adopted.rules if reference.adopted else _release(reference.version)
+
+
 def certified_there(reference: Reference) -> tuple[str, ...]:
     """Return the certified releases of a framework with this capability, or on this machine.
 
@@ -365,6 +375,9 @@ def certified_there(reference: Reference) -> tuple[str, ...]:
     raise AssertionError(f"no build is certified like {reference}")
 
 
+_ADOPT = " `portnorm certify --adopt FILE` takes it where every bit agrees."
+
+
 def _not_certified(reference: Reference, name: str) -> StrictParityError:
     is_cuda = isinstance(reference, TorchReference) and reference.is_cuda
     return StrictParityError(
@@ -372,5 +385,5 @@ def _not_certified(reference: Reference, name: str) -> StrictParityError:
         f"Certified there are {', '.join(certified_there(reference))}; `portnorm reference "
         "--certified` shows all. Choose one of these as the reference, or see with `portnorm "
         f"certify{' --device cuda' if is_cuda else ''}` how far the bits of an installed build "
-        "agree."
+        f"agree.{'' if is_cuda else _ADOPT}"
     )
