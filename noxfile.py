@@ -11,7 +11,6 @@ from pathlib import Path
 import nox
 
 WITH_NUMPY_2 = [
-    "tests/exact/test_ieee.py",
     "tests/exact/test_older_torch.py",
     "tests/hosts/test_torch_errors.py",
     "tests/hosts/test_torch_normalize.py",

@@ -210,6 +210,11 @@ def test_a_build_without_rules_is_refused_with_those_that_have_some(
         assert "`portnorm certify`" in text
 
 
+def test_a_build_that_was_compared_and_differs_is_refused_with_that_reason() -> None:
+    with pytest.raises(StrictParityError, match="because its sums are in an order of their own"):
+        _ = TorchReference("2.15.0+cpu", "neon").rules
+
+
 def test_what_follows_a_plus_in_a_version_does_not_count() -> None:
     for version in ("2.13.0+cpu", "2.13.0+cu130", "2.13.0+local.1-build_2"):
         assert TorchReference(version).rules is TorchReference("2.13.0").rules

@@ -14,6 +14,7 @@ from portnorm.errors import StrictParityError
 from portnorm.reference.adoption import Adoption
 from portnorm.reference.builds import (
     CUDA_DEVICES,
+    DIFFERENT,
     MINDSPORE,
     TORCH,
     TORCH_CAPABILITIES,
@@ -380,8 +381,11 @@ _ADOPT = " `portnorm certify --adopt FILE` takes it where every bit agrees."
 
 def _not_certified(reference: Reference, name: str) -> StrictParityError:
     is_cuda = isinstance(reference, TorchReference) and reference.is_cuda
+    place = reference.capability if isinstance(reference, TorchReference) else reference.machine
+    never = "they were never compared with portnorm's"
+    reason = DIFFERENT.get((_release(reference.version), place), never)
     return StrictParityError(
-        f"the bits of {name} are not promised, because they were never compared with portnorm's. "
+        f"the bits of {name} are not promised, because {reason}. "
         f"Certified there are {', '.join(certified_there(reference))}; `portnorm reference "
         "--certified` shows all. Choose one of these as the reference, or see with `portnorm "
         f"certify{' --device cuda' if is_cuda else ''}` how far the bits of an installed build "
