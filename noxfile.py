@@ -10,6 +10,11 @@ from pathlib import Path
 
 import nox
 
+WITH_NUMPY_2 = [
+    "tests/exact/test_older_torch.py",
+    "tests/hosts/test_torch_errors.py",
+    "tests/hosts/test_torch_normalize.py",
+]
 VERSIONS = ["2.7.1", "2.8.0", "2.9.0", "2.10.0"]
 
 nox.options.sessions = ["tests", "lint", "docs"]
@@ -39,6 +44,26 @@ def docs(session: nox.Session) -> None:
     session.run("python", "tools/generate_tables.py", "--check")
     site = session.create_tmp()
     session.run("sphinx-build", "-q", "-W", "-b", "html", "migration_guide", site)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Wheel and sdist, as a package index would take them."""
+    _install(session)
+    folder = session.create_tmp()
+    session.run("python", "-m", "build", "--outdir", folder)
+    files = sorted(map(str, Path(folder).glob("portnorm-*")))
+    session.run("twine", "check", "--strict", *files)
+
+
+@nox.session
+def numpy2(session: nox.Session) -> None:
+    """Tests of the torch half with NumPy 2, which MindSpore does not take."""
+    _install(session)
+    folder = session.create_tmp()
+    session.run("python", "-m", "pip", "install", "-q", "--target", folder, "numpy>=2,<3")
+    environment = {"PYTHONPATH": folder, "NUMBA_CACHE_DIR": f"{folder}/kernels"}
+    session.run("pytest", "-q", *WITH_NUMPY_2, *session.posargs, env=environment)
 
 
 @nox.session

@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import TracebackType
 from typing import Any, Literal
 from weakref import ReferenceType, ref
@@ -22,6 +22,8 @@ from portnorm.reference import (
     Reference,
     TorchReference,
     by_framework,
+    live_mindspore,
+    live_torch,
     read_references,
 )
 
@@ -40,7 +42,7 @@ _REFERENCES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Options:
     """The options in force.
 
@@ -49,8 +51,12 @@ class Options:
             own ``parity`` argument is None.
         unsupported_p: ``"warn"``, ``"raise"`` or ``"allow"``: what happens on MindSpore when p
             is one that L2Normalize does not have.
-        torch_reference: the build of torch whose bits ``parity="strict"`` gives.
-        mindspore_reference: the build of MindSpore whose bits ``parity="strict"`` gives.
+        torch_reference: the build of torch whose bits ``parity="strict"`` gives. Where it is None,
+            those are of the torch that is installed on torch, and of ``TorchReference()`` on
+            MindSpore.
+        mindspore_reference: the build of MindSpore whose bits ``parity="strict"`` gives. Where it
+            is None, those are of the MindSpore that is installed on MindSpore, and of
+            ``MindSporeReference()`` on torch.
         compile_notice: ``"on"`` or ``"off"``: whether a line on stderr says that kernels are being
             compiled, once in a process, when that takes more than a second. It changes no result,
             so options that differ in nothing else are equal.
@@ -58,17 +64,60 @@ class Options:
 
     parity: Parity = "semantic"
     unsupported_p: UnsupportedP = "warn"
-    torch_reference: TorchReference = field(default_factory=TorchReference)
-    mindspore_reference: MindSporeReference = field(default_factory=MindSporeReference)
+    torch_reference: TorchReference | None = None
+    mindspore_reference: MindSporeReference | None = None
     compile_notice: CompileNotice = field(default="on", compare=False)
 
     def __post_init__(self) -> None:
         for name in _ALLOWED:
             _check(name, getattr(self, name), name)
         for name, kind in _REFERENCES.items():
-            if not isinstance(getattr(self, name), kind):
+            if not isinstance(getattr(self, name), kind | None):
                 got = type(getattr(self, name)).__name__
                 raise TypeError(f"{name} must be a {kind.__name__}, not {got}")
+
+    def __repr__(self) -> str:
+        """Say what a reference that is not set stands for."""
+        shown = []
+        for option in fields(self):
+            value = repr(getattr(self, option.name))
+            if value == "None":
+                framework = option.name.partition("_")[0]
+                value = f"<on {framework} the installed one, else {DEFAULT_REFERENCES[framework]}>"
+            shown.append(f"{option.name}={value}")
+        return f"Options({', '.join(shown)})"
+
+    def torch_reference_on(self, host: str) -> TorchReference:
+        """Return the build of torch whose bits ``parity="strict"`` gives on a framework.
+
+        Raises:
+            StrictParityError: none is set, and the bits of the torch that is installed, in which
+                this runs, are not promised.
+
+        >>> Options().torch_reference_on("mindspore")
+        TorchReference(version='2.13.0', capability='avx2', threads=1)
+        """
+        if self.torch_reference is not None:
+            return self.torch_reference
+        return live_torch() if host == "torch" else _TORCH
+
+    def mindspore_reference_on(self, host: str) -> MindSporeReference:
+        """Return the build of MindSpore whose bits ``parity="strict"`` gives on a framework.
+
+        Raises:
+            StrictParityError: as `torch_reference_on`, of MindSpore.
+
+        >>> Options().mindspore_reference_on("torch")
+        MindSporeReference(version='2.10.0', machine='x86_64')
+        """
+        if self.mindspore_reference is not None:
+            return self.mindspore_reference
+        return live_mindspore() if host == "mindspore" else _MINDSPORE
+
+
+_TORCH, _MINDSPORE = TorchReference(), MindSporeReference()
+DEFAULT_REFERENCES = {"torch": _TORCH, "mindspore": _MINDSPORE}
+"""Whose bits strict parity gives on the other framework where no reference is set."""
 
 
 _current: ContextVar[Options | None] = ContextVar("portnorm_options", default=None)
@@ -95,7 +144,9 @@ def get_options() -> Options:
     >>> import portnorm
     >>> portnorm.get_options().parity
     'semantic'
-    >>> portnorm.get_options().torch_reference
+    >>> portnorm.get_options().torch_reference is None
+    True
+    >>> portnorm.get_options().torch_reference_on("mindspore")
     TorchReference(version='2.13.0', capability='avx2', threads=1)
     """
     return _current.get() or _options_of_environment()

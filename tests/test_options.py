@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from portnorm import (
 )
 from portnorm.options import resolve_parity
 from portnorm.reference import write_references
+from tests.conftest import needs_mindspore, needs_torch
 from tests.imports.blocked import run_python
 
 NATIVE = Options(parity="native")
@@ -36,8 +39,8 @@ def test_the_defaults() -> None:
     assert Options() == Options(
         parity="semantic",
         unsupported_p="warn",
-        torch_reference=TorchReference("2.13.0", "avx2", threads=1),
-        mindspore_reference=MindSporeReference("2.10.0", "x86_64"),
+        torch_reference=None,
+        mindspore_reference=None,
     )
 
 
@@ -151,7 +154,61 @@ def test_a_reference_replaces_the_one_of_its_kind_only() -> None:
 def test_references_of_both_kinds_are_set_at_once(pair: Any) -> None:
     with set_options(reference=pair, parity="strict"):
         assert get_options() == Options("strict", "warn", ARM, ARM_MINDSPORE)
-    assert get_options().torch_reference == TorchReference()
+    assert get_options().torch_reference is None
+
+
+def test_off_its_own_framework_a_function_has_fixed_defaults_and_the_repr_says_so() -> None:
+    options = Options()
+    assert options.torch_reference_on("mindspore") == TorchReference("2.13.0", "avx2", threads=1)
+    assert options.mindspore_reference_on("torch") == MindSporeReference("2.10.0", "x86_64")
+    assert f"<on torch the installed one, else {TorchReference()}>" in repr(options)
+    assert "<on mindspore the installed one, else MindSporeReference(" in repr(options)
+    assert f"torch_reference={ARM}, " in repr(Options(torch_reference=ARM))
+
+
+def test_a_reference_that_is_set_holds_on_both_frameworks() -> None:
+    options = Options(torch_reference=ARM, mindspore_reference=ARM_MINDSPORE)
+    for host in ("torch", "mindspore"):
+        assert options.torch_reference_on(host) is ARM
+        assert options.mindspore_reference_on(host) is ARM_MINDSPORE
+
+
+@needs_mindspore
+def test_on_mindspore_its_own_function_has_the_installed_build() -> None:
+    import mindspore
+
+    assert Options().mindspore_reference_on("mindspore").version == mindspore.__version__
+
+
+@needs_torch
+def test_on_torch_its_own_function_has_the_installed_build_and_its_threads() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 3, 1):
+            torch.set_num_threads(threads)
+            assert Options().torch_reference_on("torch") == TorchReference.current()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_an_installed_build_that_is_not_certified_is_refused_with_the_default_elsewhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    future = SimpleNamespace(
+        __version__="9.9.0+cpu",
+        get_num_threads=lambda: 97,
+        backends=SimpleNamespace(cpu=SimpleNamespace(get_cpu_capability=lambda: "AVX2")),
+    )
+    monkeypatch.setitem(sys.modules, "torch", future)
+    for _ in range(2):
+        with pytest.raises(StrictParityError) as refused:
+            Options().torch_reference_on("torch")
+        text = str(refused.value)
+        assert text.startswith("no reference is set, so that parity='strict' takes the installed ")
+        assert "torch 9.9.0+cpu with capability" in text
+        assert f"set_options(reference=TorchReference()) takes {TorchReference()}" in text
 
 
 def test_a_build_that_is_not_certified_can_be_named_and_is_refused_when_it_is_used() -> None:
@@ -231,7 +288,8 @@ SHOW = "import portnorm; o = portnorm.get_options(); print(o.parity, o.unsupport
 SHOW_REFERENCES = """
 import portnorm
 options = portnorm.get_options()
-print(options.torch_reference.to_json(), options.mindspore_reference.to_json(), sep="\\n")
+torch, mindspore = options.torch_reference_on("mindspore"), options.mindspore_reference_on("torch")
+print(torch.to_json(), mindspore.to_json(), sep="\\n")
 """
 
 

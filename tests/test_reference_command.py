@@ -133,11 +133,11 @@ def test_a_framework_that_cannot_be_imported_is_not_called_missing(
 
 
 def test_a_build_that_is_not_certified_is_printed_with_a_note(installed: Any, capsys: Any) -> None:
-    installed(TorchReference("2.9.0"), MINDSPORE)
+    installed(TorchReference("1.13.1"), MINDSPORE)
     code, out, (note,) = run(capsys)
     assert code == 0
-    assert parse_references(out) == (TorchReference("2.9.0"), MINDSPORE)
-    assert note.startswith("portnorm: the bits of torch 2.9.0 with capability 'avx2' are not ")
+    assert parse_references(out) == (TorchReference("1.13.1"), MINDSPORE)
+    assert note.startswith("portnorm: the bits of torch 1.13.1 with capability 'avx2' are not ")
 
 
 def test_a_machine_for_which_nothing_is_certified_has_no_reference(
@@ -210,7 +210,8 @@ def test_certified_shows_every_build_whose_bits_are_promised(installed: Any, cap
 
 def test_certified_can_be_restricted_to_one_framework(capsys: Any) -> None:
     _, out, _ = run(capsys, "--certified", "--host", "mindspore")
-    assert [line.split()[0] for line in out.splitlines()] == ["framework", "mindspore", "mindspore"]
+    rows = [line.split()[0] for line in out.splitlines() if not line.startswith(" ")]
+    assert rows == ["framework", "mindspore", "mindspore"]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ cases, words       random cases; encodings, drawn and compared
 implementations    the functions as the frameworks have them, and as `portnorm.exact` has them
 check, report      running, comparing and counting; the table and the reproducer
 builds, worker     a framework in a process of its own
+adoption           a build that is not certified, taken by known rules
 golden             outputs that are stored in files
 cuda_golden        and those of CUDA devices, of which digests are stored
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from portnorm.certify.adoption import Trial, adopt, smallest_differing
 from portnorm.certify.builds import Build, Share, installed_builds, is_certified, nearest_certified
 from portnorm.certify.cases import Case, mindspore_case, torch_case
 from portnorm.certify.check import Tally
@@ -28,10 +30,13 @@ from portnorm.terminal import Progress
 __all__ = [
     "Case",
     "Report",
+    "Trial",
+    "adopt",
     "certify",
     "certify_golden",
     "installed_builds",
     "mindspore_case",
+    "smallest_differing",
     "torch_case",
 ]
 

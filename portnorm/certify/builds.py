@@ -22,7 +22,7 @@ from portnorm.certify.cases import mindspore_case, torch_case
 from portnorm.certify.check import Progress, Tally, check
 from portnorm.certify.implementations import Implementation, as_read, exact, framework
 from portnorm.errors import PortnormError, StrictParityError
-from portnorm.reference import REFERENCES, Reference, TorchReference, certified, current
+from portnorm.reference import REFERENCES, Reference, TorchReference, certified_there, current
 
 
 @dataclass(frozen=True)
@@ -102,25 +102,15 @@ def nearest_certified(reference: Reference) -> Reference:
     >>> nearest_certified(TorchReference("2.13.1+cpu", "avx512", 2)).version
     '2.13.0'
     >>> nearest_certified(TorchReference("1.13.1")).version
-    '2.0.1'
+    '2.0.0'
     """
     if isinstance(reference, TorchReference) and as_read(reference) is not reference:
         return reference
     if is_certified(reference):
         return reference
-    versions = _certified_versions(reference)
+    versions = certified_there(reference)
     older = [version for version in versions if _key(version) <= _key(reference.version)]
     return replace(reference, version=older[-1] if older else versions[0])
-
-
-def _certified_versions(reference: Reference) -> tuple[str, ...]:
-    torch = isinstance(reference, TorchReference)
-    place = reference.capability if isinstance(reference, TorchReference) else reference.machine
-    for row in certified():
-        here = row.capability if torch else row.machine
-        if (row.framework, here) == (reference.framework, place):
-            return row.versions
-    raise AssertionError(f"no build is certified for {place}")
 
 
 def _key(version: str) -> list[int]:

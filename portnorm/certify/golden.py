@@ -11,7 +11,6 @@ import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from portnorm.certify.encodings import FORMATS, Array, Format, is_nan
 from portnorm.certify.implementations import Outcome, exact
 from portnorm.certify.report import Report, name_of
 from portnorm.errors import PortnormError, StrictParityError
-from portnorm.reference import CudaRules, TorchReference, TorchRules, certified
+from portnorm.reference import CudaRules, TorchReference, TorchRules
 from portnorm.terminal import Progress
 
 VALUES, DIGEST, ERROR, NOT_COMPUTED, ELSEWHERE = range(5)
@@ -108,8 +107,8 @@ def read_builds(folder: Path) -> Iterator[StoredBuild]:
         for capability, parts in capabilities.items():
             files = {part: [_inside(folder, name) for name in parts[part]] for part in _PARTS}
             yield StoredBuild(TorchReference(version, capability), files)
-    for path in sorted((folder / "aarch64").glob("*.npz")):
-        yield from _builds_of_one_file(path)
+    if (folder / "aarch64" / "index.json").exists():
+        yield from read_builds(folder / "aarch64")
 
 
 _PARTS = ("main", "general_p")
@@ -119,25 +118,6 @@ def _inside(folder: Path, name: str) -> Path:
     if Path(name).name != name:
         raise ValueError(f"{name!r} is not the name of a file in the folder")
     return folder / name
-
-
-def _builds_of_one_file(path: Path) -> Iterator[StoredBuild]:
-    """Yield the certified builds that add as the one that made the file."""
-    made_by = TorchReference(str(_read_arrays(path)["torch"]), path.stem)
-    for row in certified():
-        if row.framework == "torch" and row.capability == made_by.capability:
-            for version in row.versions:
-                build = TorchReference(version, made_by.capability)
-                if _arithmetic(build.rules) == _arithmetic(made_by.rules):
-                    yield StoredBuild(build, {part: [path] for part in _PARTS})
-
-
-def _arithmetic(rules: TorchRules | CudaRules) -> list[Any]:
-    return [
-        getattr(rules, field.name)
-        for field in fields(rules)
-        if field.name not in ("half_name", "integer_error")
-    ]
 
 
 def _read_arrays(path: Path) -> dict[str, Array]:

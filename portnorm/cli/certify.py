@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import secrets
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from portnorm import files
 from portnorm.cli.common import (
     AGREE,
     DIFFER,
@@ -19,6 +21,8 @@ from portnorm.cli.common import (
     positive,
 )
 from portnorm.cli.interrupts import so_far
+from portnorm.errors import StrictParityError
+from portnorm.reference import current, write_references
 
 if TYPE_CHECKING:
     from portnorm.certify import Report
@@ -54,12 +58,20 @@ def add_parser(commands: Commands) -> None:
         metavar="DIR",
         help="compare with outputs of torch that are stored in DIR instead",
     )
+    parser.add_argument(
+        "--adopt",
+        metavar="FILE",
+        help="find the known rules that give every bit of an installed build that is not "
+        "certified, and write FILE, a reference for PORTNORM_REFERENCE",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=_certify)
 
 
 def _certify(arguments: argparse.Namespace) -> int:
     started = time.monotonic()
+    if arguments.adopt is not None:
+        return _adopt(arguments)
     if arguments.golden is None:
         hosts_of(arguments)  # before anything is started
     else:
@@ -92,6 +104,59 @@ def _check_golden(arguments: argparse.Namespace) -> None:
         raise BadInputError("--device is for random cases, and --golden has those of any device")
     if arguments.host == "mindspore":
         raise BadInputError("--golden has outputs of torch only")
+
+
+def _adopt(arguments: argparse.Namespace) -> int:
+    """Write a reference only where every bit agreed, and otherwise what differs."""
+    for name in ("cases", "seconds", "golden", "json"):
+        if getattr(arguments, name):
+            raise BadInputError(f"--{name} is not for --adopt, whose comparison has one length")
+    if arguments.device != "cpu":
+        raise BadInputError("--adopt is for builds on a CPU")
+    files.check_target(arguments.adopt, ".json")
+    seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
+    builds = _not_certified(hosts_of(arguments))
+    with needs_tools("certify"):
+        from portnorm import certify
+        from portnorm.terminal import progress_bar
+
+        trials = []
+        for framework in builds:
+            with progress_bar(f"starting {framework}") as progress:
+                trials.append(certify.adopt(framework, seed, progress=progress))
+            print(trials[-1].line())
+            if not trials[-1].fits:
+                path = f"{os.path.splitext(arguments.adopt)[0]}-{framework}-differs.npz"
+                files.write(path, certify.smallest_differing(trials[-1]))
+                print(f"written: {path}, the smallest cases that differ, to attach to a report")
+    if not all(trial.fits for trial in trials):
+        return DIFFER
+    write_references(arguments.adopt, [trial.build for trial in trials])
+    print(f"written: {arguments.adopt}, for PORTNORM_REFERENCE and set_options")
+    return AGREE
+
+
+def _not_certified(hosts: list[str]) -> list[str]:
+    """Return the frameworks whose installed build is not certified.
+
+    Raises:
+        BadInputError: there are none.
+    """
+    found, others = [], []
+    for host in hosts:
+        try:
+            reference = current(host)
+        except (ImportError, OSError, StrictParityError) as error:
+            others.append(f"{host} cannot be used: {error}")
+            continue
+        try:
+            _ = reference.rules
+            others.append(f"{host} {reference.version} is certified")
+        except StrictParityError:
+            found.append(host)
+    if not found:
+        raise BadInputError("; ".join([*others, "there is nothing to adopt"]))
+    return found
 
 
 def _report(arguments: argparse.Namespace, started: float, progress: Progress) -> Report:

@@ -14,13 +14,17 @@ from typing import Any
 from portnorm.exact.blocks import Columns, row
 from portnorm.exact.machine.compilation import part, subroutine
 from portnorm.exact.machine.ieee import widen
-from portnorm.exact.machine.lanes import lane, load_lanes, zero_lanes
+from portnorm.exact.machine.lanes import lane, load_lanes, load_neighbours, zero_lanes
 from portnorm.exact.machine.pointers import shifted, smaller
 
 SUM_BLOCK = 256
 """Columns whose sums are taken side by side, and the length of rows; a multiple of 4 * lanes."""
 
 LEVELS, BUFFERS = 4, 5
+
+SINGLE, REGISTERS, NEIGHBOURS = range(3)
+"""Which two elements of a contiguous vector are added up first: none, those that lie in the same
+lane of two registers, or each with the next one."""
 
 
 @part
@@ -105,7 +109,7 @@ def sum_interleaved(totals, x, block, levels, rows):
 
 
 @functools.cache
-def cascade_lanes(lanes: int, paired: bool) -> Callable[..., Any]:
+def cascade_lanes(lanes: int, paired: int) -> Callable[..., Any]:
     """Return what sums vectors, each lane a cascade of its own."""
     width = (0,) * lanes
     add_vectors = vector_adder(lanes, paired)
@@ -131,20 +135,22 @@ def cascade_lanes(lanes: int, paired: bool) -> Callable[..., Any]:
 
 
 @functools.cache
-def vector_adder(lanes: int, paired: bool) -> Callable[..., Any]:
+def vector_adder(lanes: int, paired: int) -> Callable[..., Any]:
     """Return what adds vectors to lanes.
 
     Args:
         lanes: how many there are.
-        paired: whether torch loads two registers at once, as it does for half types; they are
-            added up first.
+        paired: which two elements torch adds up first, as it does for half types.
     """
 
     def add_vectors(sums, x, start, stride, size):
         for at in range(start, start + size * stride, stride):
-            vector = load_lanes(x, at, sums)
-            if paired:
-                vector = vector + load_lanes(x, at + lanes, sums)
+            if paired == NEIGHBOURS:
+                vector = load_neighbours(x, at, sums)
+            elif paired == REGISTERS:
+                vector = load_lanes(x, at, sums) + load_lanes(x, at + lanes, sums)
+            else:
+                vector = load_lanes(x, at, sums)
             sums = sums + vector
         return sums
 
@@ -152,7 +158,7 @@ def vector_adder(lanes: int, paired: bool) -> Callable[..., Any]:
 
 
 @functools.cache
-def sum_contiguous(lanes: int, paired: bool) -> Callable[..., Any]:
+def sum_contiguous(lanes: int, paired: int) -> Callable[..., Any]:
     """Return what sums contiguous elements: four cascades in lanes, then the tail first."""
     width, step = (0,) * lanes, 2 * lanes if paired else lanes
     cascade, add_vectors = cascade_lanes(lanes, paired), vector_adder(lanes, paired)
@@ -179,13 +185,13 @@ IN_REGISTERS, IN_ROWS, IN_EITHER = range(3)
 """How columns are summed: each by `sum_contiguous`, or side by side; or it depends on the size."""
 
 
-def order_of_columns(size: int, stride: int, lanes: int, paired: bool) -> int:
+def order_of_columns(size: int, stride: int, lanes: int, paired: int) -> int:
     """Return how columns with this size and stride are summed."""
     return IN_REGISTERS if stride == 1 and size >= (2 * lanes if paired else lanes) else IN_ROWS
 
 
 @functools.cache
-def sum_columns(order: int, lanes: int, paired: bool) -> Callable[..., None]:
+def sum_columns(order: int, lanes: int, paired: int) -> Callable[..., None]:
     """Return what fills `totals` with the sums of some of the columns of a block.
 
     It takes the block, and the first column and the number of those that are summed. The order
@@ -194,7 +200,7 @@ def sum_columns(order: int, lanes: int, paired: bool) -> Callable[..., None]:
     Args:
         order: how they are summed.
         lanes: how many numbers torch keeps in a register.
-        paired: whether it loads two registers at once, as it does for half types.
+        paired: which two elements it adds up first.
     """
     sum_one = sum_contiguous(lanes, paired)
     vector = 2 * lanes if paired else lanes

@@ -193,8 +193,8 @@ def normalize_vjp(
     if x.size:
         mine = memory(x)
         given = memory(gradient), mine, memory(g), _norms(mine, plan), layout, plan.p, plan.eps
-        passes = rules.gradient_passes_at_floor
-        fill_gradient(*given, passes, False, lambda into, of: _fill_sums(into, of, sums))
+        builds = rules.gradient_passes_at_floor, rules.rounds_single_count
+        fill_gradient(*given, *builds, lambda into, of: _fill_sums(into, of, sums))
     return gradient
 
 

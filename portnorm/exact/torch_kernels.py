@@ -186,7 +186,7 @@ def divide_elements(queue, buffer, block, y, x, norms, table, eps):
 
 
 @functools.cache
-def fill_sums(order: int, lanes: int, paired: bool) -> Callable[..., None]:
+def fill_sums(order: int, lanes: int, paired: int) -> Callable[..., None]:
     """Return what sums over one dim, in the order of torch.sum; see `sum_columns`.
 
     `blocks` has for each unit of work the first and the last column, and the first and the last
@@ -217,7 +217,7 @@ def fill_sums(order: int, lanes: int, paired: bool) -> Callable[..., None]:
 
 
 @functools.cache
-def sum_of_range(lanes: int, paired: bool, in_steps: bool) -> Callable[..., Any]:
+def sum_of_range(lanes: int, paired: int, in_steps: bool) -> Callable[..., Any]:
     """Return what sums the elements from one to another, counted along the reduced dims.
 
     Args:
@@ -252,7 +252,7 @@ def sum_of_range(lanes: int, paired: bool, in_steps: bool) -> Callable[..., Any]
 
 
 @functools.cache
-def fill_sums_of_several_dims(lanes: int, paired: bool, in_steps: bool) -> Callable[..., None]:
+def fill_sums_of_several_dims(lanes: int, paired: int, in_steps: bool) -> Callable[..., None]:
     """Return what sums over dims that do not merge, or one that torch's threads share in chunks."""
     add_up = sum_of_range(lanes, paired, in_steps)
     sum_partial = sum_columns(IN_EITHER, lanes, paired)

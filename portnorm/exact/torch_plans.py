@@ -30,7 +30,13 @@ from portnorm.exact.reduction import (
     SMALLEST,
     SQUARES,
 )
-from portnorm.exact.torch_cascade import SUM_BLOCK, order_of_columns
+from portnorm.exact.torch_cascade import (
+    NEIGHBOURS,
+    REGISTERS,
+    SINGLE,
+    SUM_BLOCK,
+    order_of_columns,
+)
 from portnorm.exact.torch_kernels import NORM_ROWS, NormWay, divide_by_norms
 from portnorm.exact.torch_walks import (
     Walk,
@@ -58,7 +64,7 @@ class Plan:
     Attributes:
         dims: the dims that are summed over.
         eps: rounded to the dtype.
-        p: the order.
+        p: the order that was given.
         way, number: how the norms are summed, and what `norms_of_block` calls so.
         reduced, kept: tables of the dims that are summed, and of those that are kept. Operands: x,
             the norms, y.
@@ -135,7 +141,8 @@ def plan_for(
         assert walk is not None
     kept = walk.table(walk.reduced, len(walk.sizes))
     single = is_single_element(shape, dims, dim)
-    way, number = _norm_way(walk, dtype, arguments.p, single, rules, threads)
+    order = semantics.round_to(arguments.p, "float32" if rules.order_in_float32 else "float64")
+    way, number = _norm_way(walk, dtype, order, single, rules, threads)
     block = _block(walk, dtype)
     length = max(block, WIDENED)
     runs, columns = math.prod(kept[1:, 0].tolist()), int(kept[0, 0])
@@ -154,7 +161,7 @@ def plan_for(
         kernel=divide_by_norms(way, visit(reduced, kept, 3)),
         scratch=(NORM_ROWS * length, np.float64 if dtype == "float64" else np.float32),
         sizes=(length, block),
-        rest=(entries(reduced), entries(kept), arguments.eps, number, arguments.p),
+        rest=(entries(reduced), entries(kept), arguments.eps, number, order),
         units=runs * -(-columns // block),
         norms=runs * columns,
         y_strides=None if y_strides == contiguous_strides(shape) else y_strides,
@@ -167,7 +174,9 @@ def check_arguments(
 ) -> semantics.NormalizeArguments:
     """Check the arguments as this build does."""
     if dtype == "float16" and not rules.float16:
-        semantics.normalize_arguments(shape, dtype, p, dim, 0.0)
+        arguments = semantics.normalize_arguments(shape, dtype, p, dim, 0.0)
+        if isinstance(eps, float) and math.isnan(eps):  # torch fills the norms with it
+            return arguments._replace(eps=eps)
         raise RuntimeError("\"clamp_min_scalar_cpu\" not implemented for 'Half'")
     namespace = rules.half_name.partition("::")[0]
     return semantics.normalize_arguments(shape, dtype, p, dim, eps, namespace)
@@ -276,7 +285,7 @@ class SumPlan:
     chunk: int
     threads: int
     lanes: int
-    paired: bool
+    paired: int
     in_steps: bool
     from_zero: bool
 
@@ -298,7 +307,10 @@ def sum_plan(
         blocks = _blocks(_sections(walk, dtype, threads))
     reduced = walk.table(0, walk.reduced)[: walk.reduced]
     kept = walk.table(walk.reduced, len(walk.sizes))
-    paired = in_half and (in_steps or not several)
+    paired = SINGLE
+    if in_half and (in_steps or not several):
+        is_old = dtype == "float16" and rules.float16_adds_neighbours
+        paired = NEIGHBOURS if is_old else REGISTERS
     order = 0
     if blocks is not None:
         size, stride = reduced[0].tolist()[:2]

@@ -11,7 +11,7 @@ from portnorm.conventions import Convention
 from portnorm.identify.candidates import Candidate
 from portnorm.identify.layouts import index_of
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
-from portnorm.text import counted
+from portnorm.text import counted, strict_json
 
 
 @dataclass(frozen=True)
@@ -86,20 +86,21 @@ class Explanation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in terms of JSON."""
-        return {
+        found: dict[str, Any] = {
             "explanation": str(self),
             "form": self.candidate.form.name,
             "axes": list(self.candidate.layout.axes),
             "transposed": self.candidate.layout.transposed,
-            "p": _json(self.candidate.p),
+            "p": self.candidate.p,
             "epsilon": self.candidate.e,
-            "epsilon_up_to": _json(self.candidate.limit),
-            "error_ulp": _json(self.error),
+            "epsilon_up_to": self.candidate.limit,
+            "error_ulp": self.error,
             "vectors": self.vectors,
             "differing": self.differing,
             "builds": list(self.builds),
             "worst": list(index_of(self.worst, self.shape, self.candidate.layout)),
         }
+        return dict(strict_json(found))
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,3 @@ def _number(value: float) -> str:
     if math.isinf(value):
         return f"{'-' if value < 0 else ''}float('inf')"
     return f"{value:g}"
-
-
-def _json(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -81,7 +81,9 @@ def plan_normalize(
     if arguments.p != 2:
         _flag_p(arguments.p, level)
     if level == "strict":
-        bits = _strict.normalize_bits(shape, name, dim, arguments, get_options().torch_reference)
+        bits = _strict.normalize_bits(
+            shape, name, dim, arguments, get_options().torch_reference_on("mindspore")
+        )
         return _strict.plan(bits, shape, name, compiling)
     if level == "native":
         return "native", _native.of_normalize(dtype, name, shape, arguments)
@@ -108,7 +110,9 @@ def plan_l2_normalize(
     axis = semantics.check_l2_normalize_input(shape, name, axis)
     rounded = semantics.round_epsilon(epsilon, name)
     if level == "strict":
-        bits = _strict.l2_normalize_bits(axis, epsilon, get_options().mindspore_reference)
+        bits = _strict.l2_normalize_bits(
+            axis, epsilon, get_options().mindspore_reference_on("mindspore")
+        )
         return _strict.plan(bits, shape, name, compiling)
     if level == "native":
         return "native", _native.of_l2_normalize(dtype, name, axis, rounded)

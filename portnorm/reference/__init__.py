@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, fields
 
 from portnorm import files
+from portnorm.errors import StrictParityError
+from portnorm.reference.adoption import Adoption, adoption_from_record, adoption_to_record
 from portnorm.reference.builds import (
     CUDA_AS_READ,
     CUDA_DEVICES,
@@ -28,7 +30,10 @@ from portnorm.reference.kinds import (
     Reference,
     TorchReference,
     by_framework,
+    certified_there,
     current,
+    live_mindspore,
+    live_torch,
 )
 from portnorm.reference.live import MACHINES
 from portnorm.reference.rules import CudaDevice, CudaRules, MindSporeRules, TorchRules
@@ -40,6 +45,7 @@ __all__ = [
     "MACHINES",
     "REFERENCES",
     "TORCH_CAPABILITIES",
+    "Adoption",
     "Certified",
     "CudaDevice",
     "CudaRules",
@@ -50,8 +56,11 @@ __all__ = [
     "TorchRules",
     "by_framework",
     "certified",
+    "certified_there",
     "current",
     "format_references",
+    "live_mindspore",
+    "live_torch",
     "parse_references",
     "read_references",
     "write_references",
@@ -148,7 +157,10 @@ def _load_json(text: str) -> object:
 def to_record(reference: Reference) -> dict[str, object]:
     """Return a reference as what JSON has: a CPU build has no device."""
     values = {name: value for name, value in asdict(reference).items() if value is not None}
-    return {"framework": reference.framework, **values}
+    record: dict[str, object] = {"framework": reference.framework, **values}
+    if reference.adopted:
+        record["adopted"] = adoption_to_record(reference.adopted, record)
+    return record
 
 
 def _from_record(record: object) -> Reference:
@@ -159,12 +171,17 @@ def _from_record(record: object) -> Reference:
         raise ValueError(f"its 'framework' must be one of {', '.join(map(repr, REFERENCES))}")
     kind = REFERENCES[framework]
     values = {name: value for name, value in record.items() if name != "framework"}
-    _check_names(values, kind, f"a reference of {framework}", optional={"device"})
+    _check_names(values, kind, f"a reference of {framework}", optional={"device", "adopted"})
     try:
         if "device" in values:
             values["device"] = _device_from_record(values["device"])
-        return kind(**values)
-    except TypeError as error:
+        if "adopted" in values:
+            values["adopted"] = adoption_from_record(values["adopted"], record)
+        reference = kind(**values)
+        if reference.adopted:
+            _ = reference.rules  # a portnorm that is older than the one that wrote it may lack them
+        return reference
+    except (TypeError, StrictParityError) as error:
         raise ValueError(str(error)) from error
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import importlib
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, TypeVar, cast
 
 from portnorm.errors import StrictParityError
+from portnorm.reference.adoption import Adoption
 from portnorm.reference.builds import (
     CUDA_DEVICES,
+    DIFFERENT,
     MINDSPORE,
     TORCH,
     TORCH_CAPABILITIES,
@@ -64,12 +67,18 @@ class _Reference:
                 return reference
         raise ValueError(f"the text holds no reference of {cls.framework}")
 
+    def __repr__(self) -> str:
+        """Leave out what a build does not have: a device, and that it was adopted."""
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))
+        shown = (f"{name}={value!r}" for name, value in values if value is not None)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
     def __reduce__(self) -> tuple[type, tuple[object, ...]]:
         """A copy looks its rules up anew, so that it has the shared instance too."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TorchReference(_Reference):
     """A build of torch, for a CPU or a CUDA device, whose bits ``parity="strict"`` gives.
 
@@ -84,6 +93,7 @@ class TorchReference(_Reference):
             on a CUDA device.
         device: the CUDA device; None is an H100 SXM where the capability is ``"cuda"``.
             ``CudaDevice.named`` knows the common ones.
+        adopted: what ``portnorm certify --adopt`` found of a build that is not certified.
 
     Raises:
         TypeError: an argument has another type.
@@ -104,6 +114,7 @@ class TorchReference(_Reference):
     capability: str = "avx2"
     threads: int = 1
     device: CudaDevice | None = None
+    adopted: Adoption | None = None
 
     def __post_init__(self) -> None:
         _check_version(self)
@@ -121,12 +132,6 @@ class TorchReference(_Reference):
             raise ValueError("device is for the capability 'cuda', which has one")
         if self.is_cuda and self.device is None:
             object.__setattr__(self, "device", CUDA_DEVICES["H100 SXM"])
-
-    def __repr__(self) -> str:
-        """Leave out the device that a CPU does not have."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        shown = (f"{name}={value!r}" for name, value in values if value is not None)
-        return f"{type(self).__name__}({', '.join(shown)})"
 
     @property
     def is_cuda(self) -> bool:
@@ -156,7 +161,7 @@ class TorchReference(_Reference):
         >>> TorchReference("2.14.1+cpu").rules is TorchReference("2.14.1", "avx512").rules
         True
         """
-        rules = TORCH.get((_release(self.version), self.capability))
+        rules = TORCH.get((_rules_of(self), self.capability))
         if rules is None:
             raise _not_certified(self, f"torch {self.version} with capability {self.capability!r}")
         return rules
@@ -182,12 +187,10 @@ class TorchReference(_Reference):
         if str(device) != "cpu":
             return cls(str(torch.__version__), "cuda", device=live_device(torch, device))
         warn_where_it_flushes(torch)
-        machine = machine_of(cls.framework)
-        capability = torch_capability(machine, reported_capability(torch))
-        return cls(str(torch.__version__), capability, torch.get_num_threads())
+        return _torch_on_cpu(torch, torch.get_num_threads())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MindSporeReference(_Reference):
     """A build of MindSpore for the CPU, whose bits ``parity="strict"`` gives.
 
@@ -196,6 +199,7 @@ class MindSporeReference(_Reference):
     Args:
         version: as ``mindspore.__version__`` has it. What follows a ``+`` does not count.
         machine: ``"x86_64"`` or ``"aarch64"``.
+        adopted: as for `TorchReference`.
 
     Raises:
         TypeError: an argument has another type.
@@ -211,6 +215,7 @@ class MindSporeReference(_Reference):
     framework: ClassVar[str] = "mindspore"
     version: str = "2.10.0"
     machine: str = "x86_64"
+    adopted: Adoption | None = None
 
     def __post_init__(self) -> None:
         _check_version(self)
@@ -226,7 +231,7 @@ class MindSporeReference(_Reference):
         >>> MindSporeReference("2.9.0", "aarch64").rules
         MindSporeRules(fused=True, flushes_subnormals=True, gradient_fused=True)
         """
-        rules = MINDSPORE.get((_release(self.version), self.machine))
+        rules = MINDSPORE.get((_rules_of(self), self.machine))
         if rules is None:
             raise _not_certified(self, f"MindSpore {self.version} on {self.machine}")
         return rules
@@ -261,6 +266,53 @@ def current(framework: str, device: str = "cpu") -> Reference:
     if framework == "torch":
         return TorchReference.current(device)
     return REFERENCES[framework].current()
+
+
+def live_torch() -> TorchReference:
+    """Return the reference of the torch that is imported: the default of torch's own function.
+
+    It is kept for each number of threads, so that a call takes a fraction of a microsecond.
+
+    Raises:
+        StrictParityError: its bits are not promised.
+    """
+    torch: Any = sys.modules["torch"]
+    return _live_torch(torch.get_num_threads())
+
+
+@functools.lru_cache(maxsize=64)
+def _live_torch(threads: int) -> TorchReference:
+    # Without the check of `current`, which computes: graphs are made of what is computed.
+    return _promised(lambda: _torch_on_cpu(sys.modules["torch"], threads), TorchReference())
+
+
+def _torch_on_cpu(torch: Any, threads: int) -> TorchReference:
+    capability = torch_capability(machine_of("torch"), reported_capability(torch))
+    return TorchReference(str(torch.__version__), capability, threads)
+
+
+@functools.cache
+def live_mindspore() -> MindSporeReference:
+    """Return the reference of the MindSpore that is installed.
+
+    Raises:
+        StrictParityError: its bits are not promised.
+    """
+    return _promised(MindSporeReference.current, MindSporeReference())
+
+
+def _promised(find: Callable[[], _R], instead: Reference) -> _R:
+    try:
+        found = find()
+        _ = cast("Reference", found).rules
+        return found
+    except StrictParityError as error:
+        name = type(instead).__name__
+        raise StrictParityError(
+            f"no reference is set, so that parity='strict' takes the installed "
+            f"{instead.framework}: {error} set_options(reference={name}()) takes {instead!r}, "
+            "which is the default on the other framework."
+        ) from None
 
 
 def by_framework(references: Iterable[Reference]) -> dict[str, Reference]:
@@ -306,12 +358,36 @@ def _release(version: str) -> str:
     return version.partition("+")[0]
 
 
-def _not_certified(reference: _Reference, name: str) -> StrictParityError:
-    rows = [row for row in certified() if row.framework == reference.framework]
-    option = " --device cuda" if isinstance(reference, TorchReference) and reference.is_cuda else ""
-    known = "; ".join(f"{row.capability or row.machine}: {', '.join(row.versions)}" for row in rows)
+def _rules_of(reference: TorchReference | MindSporeReference) -> str:
+    """Return the release whose rules a build has."""
+    return reference.adopted.rules if reference.adopted else _release(reference.version)
+
+
+def certified_there(reference: Reference) -> tuple[str, ...]:
+    """Return the certified releases of a framework with this capability, or on this machine.
+
+    >>> certified_there(MindSporeReference("2.10.0", "aarch64"))
+    ('2.7.1', '2.9.0')
+    """
+    place = reference.capability if isinstance(reference, TorchReference) else reference.machine
+    for row in certified():
+        if row.framework == reference.framework and place in (row.capability, row.machine):
+            return row.versions
+    raise AssertionError(f"no build is certified like {reference}")
+
+
+_ADOPT = " `portnorm certify --adopt FILE` takes it where every bit agrees."
+
+
+def _not_certified(reference: Reference, name: str) -> StrictParityError:
+    is_cuda = isinstance(reference, TorchReference) and reference.is_cuda
+    place = reference.capability if isinstance(reference, TorchReference) else reference.machine
+    never = "they were never compared with portnorm's"
+    reason = DIFFERENT.get((_release(reference.version), place), never)
     return StrictParityError(
-        f"the bits of {name} are not promised, because they were never compared with portnorm's. "
-        f"Certified are {known}. Choose one of these as the reference, or see with "
-        f"`portnorm certify{option}` how far the bits of an installed build agree."
+        f"the bits of {name} are not promised, because {reason}. "
+        f"Certified there are {', '.join(certified_there(reference))}; `portnorm reference "
+        "--certified` shows all. Choose one of these as the reference, or see with `portnorm "
+        f"certify{' --device cuda' if is_cuda else ''}` how far the bits of an installed build "
+        f"agree.{'' if is_cuda else _ADOPT}"
     )

@@ -26,11 +26,16 @@ class TorchRules:
         gradient_passes_at_floor: where the norm equals eps, the gradient is that of the norm.
         sum_lanes: float32 lanes of the sum in the gradient; float64 has half as many, and the
             16-bit dtypes read two elements for each in a step.
-        float16: float16 is supported.
+        float16: float16 is supported; otherwise it raises, but for an eps that is NaN.
+        order_in_float32: the norm is taken at p rounded to float32, for every dtype.
         bfloat16_sum_in_bfloat16: except on the fast path, squares and sums of bfloat16 are
             rounded to bfloat16 one by one.
         rounds_inner_sums: gradients of the 16-bit dtypes over dims that do not merge round each
             inner sum.
+        float16_adds_neighbours: in gradients, sums of contiguous float16 add each element and the
+            next one first; the 16-bit dtypes otherwise those of two registers, lane by lane.
+        rounds_single_count: gradients of bfloat16 at the infinities round the number of ties to
+            bfloat16 where there is one norm, as they do where there are several.
         single_element_squared: the norm of a single element is the root of its square, not its
             absolute value.
         half_name: how float16 is called in the texts of errors.
@@ -44,8 +49,11 @@ class TorchRules:
     gradient_passes_at_floor: bool
     sum_lanes: int
     float16: bool
+    order_in_float32: bool
     bfloat16_sum_in_bfloat16: bool
     rounds_inner_sums: bool
+    float16_adds_neighbours: bool
+    rounds_single_count: bool
     single_element_squared: bool
     half_name: str
     integer_error: str

@@ -93,7 +93,7 @@ def normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
         and type(p) in _NUMBERS
         and type(eps) in _NUMBERS
     ):
-        reference = get_options().torch_reference
+        reference = get_options().torch_reference_on("torch")
         if not _needs_gradient(input):
             return _arrays.normalize(input, p, dim, eps, reference)
         _check_gradient(p)
@@ -104,7 +104,7 @@ def normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
 
 @constant_in_graphs
 def _torch_reference() -> str:
-    return text_of(get_options().torch_reference)
+    return text_of(get_options().torch_reference_on("torch"))
 
 
 def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
@@ -232,7 +232,7 @@ def l2_normalize(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
         and type(axis) is int
         and type(epsilon) is float
     ):
-        reference = get_options().mindspore_reference
+        reference = get_options().mindspore_reference_on("torch")
         if not _needs_gradient(x):
             return _arrays.l2_normalize(x, axis, epsilon, reference)
         found: Tensor = _apply_l2_normalize(x, axis, epsilon, reference)
@@ -242,7 +242,7 @@ def l2_normalize(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
 
 @constant_in_graphs
 def _mindspore_reference() -> str:
-    return text_of(get_options().mindspore_reference)
+    return text_of(get_options().mindspore_reference_on("torch"))
 
 
 def _l2_normalize_by_operator(x: Tensor, axis: Any, epsilon: Any) -> Tensor:

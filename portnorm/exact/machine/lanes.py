@@ -46,6 +46,12 @@ def load_lanes(array: Any, start: int, like: Any) -> Any:
     return widen(array[start : start + len(like)]).copy()
 
 
+def load_neighbours(array: Any, start: int, like: Any) -> Any:
+    """Return as many sums of two neighbours as `like` has lanes, widened."""
+    pairs = widen(array[start : start + 2 * len(like)])
+    return pairs[::2] + pairs[1::2]
+
+
 def lane(lanes: Any, index: int) -> Any:
     """Return one of the lanes."""
     return lanes[index]
@@ -103,16 +109,37 @@ def _zero(array: Any, width: Any) -> Any:
 @instruction(load_lanes)
 def _load(array: Any, start: Any, like: Any) -> Any:
     def generate(context: Any, builder: Any, arguments: Any) -> Any:
-        first = builder.gep(arguments[0], [arguments[1]])
-        element = context.get_data_type(array.dtype)
-        vector = ir.VectorType(element, like.lanes)
-        value = builder.load(builder.bitcast(first, vector.as_pointer()))
-        value.align = array.dtype.bitwidth // 8
-        if array.dtype in (types.uint16, types.int16):
-            return widen_value(builder, value, array.dtype)
-        return value
+        return _loaded(context, builder, array, like.lanes, arguments)
 
     return like(array, types.intp, like), generate
+
+
+@instruction(load_neighbours)
+def _load_neighbours(array: Any, start: Any, like: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        pairs = _loaded(context, builder, array, 2 * like.lanes, arguments)
+        even, odd = (
+            builder.shuffle_vector(
+                pairs,
+                pairs,
+                ir.Constant(ir.VectorType(_I32, like.lanes), list(range(at, 2 * like.lanes, 2))),
+            )
+            for at in (0, 1)
+        )
+        return builder.fadd(even, odd)
+
+    return like(array, types.intp, like), generate
+
+
+def _loaded(context: Any, builder: Any, array: Any, count: int, arguments: Any) -> Any:
+    """Load elements of an array, widened; the arguments are the array and where they start."""
+    first = builder.gep(arguments[0], [arguments[1]])
+    vector = ir.VectorType(context.get_data_type(array.dtype), count)
+    value = builder.load(builder.bitcast(first, vector.as_pointer()))
+    value.align = array.dtype.bitwidth // 8
+    if array.dtype in (types.uint16, types.int16):
+        return widen_value(builder, value, array.dtype)
+    return value
 
 
 @instruction(lane)
