@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
 import math
@@ -239,3 +240,19 @@ def test_the_adapters_have_the_parameters_of_the_functions(
 def test_the_floor_of_the_norm_is_eps_in_torch_and_its_root_in_mindspore() -> None:
     assert (NORMALIZE.floor(), NORMALIZE.floor(0.25)) == (1e-12, 0.25)
     assert (L2NORMALIZE.floor(), L2NORMALIZE.floor(0.25)) == (1e-2, 0.5)
+
+
+def test_a_later_default_of_eps_belongs_to_its_release() -> None:
+    changed = dataclasses.replace(
+        NORMALIZE, later_eps=(("2.17", {"float16": 6.1e-5}), ("3.0", {"float64": 1e-20}))
+    )
+    for version, dtype, eps in [
+        ("2.16.1+cpu", "float16", 1e-12),
+        ("2.9.0", "float16", 1e-12),
+        ("2.17.0", "float16", 6.1e-5),
+        ("2.17.0+cu130", "float32", 1e-12),
+        ("3.0.1", "float16", 6.1e-5),
+        ("3.0", "float64", 1e-20),
+    ]:
+        assert changed.default_eps(version, dtype) == eps
+        assert NORMALIZE.default_eps(version, dtype) == NORMALIZE.eps

@@ -189,11 +189,15 @@ def _comparisons(inputs: list[_Input], arguments: argparse.Namespace) -> Iterato
             settings = _settings(arguments)
             comparison = compare(source, dim=one.dim, progress=progress, **settings)
         if comparison.measurement.counts["not_finite"] == comparison.vectors:
-            raise BadInputError(
-                f"{source.name}: expected a vector of finite numbers, found a NaN or an infinity "
-                f"in each of the {comparison.vectors}"
-            )
+            raise BadInputError(_without_numbers(source.name, comparison.vectors))
         yield comparison
+
+
+def _without_numbers(name: str, vectors: int) -> str:
+    return (
+        f"{name}: expected a vector of finite numbers, found a NaN or an infinity in each of the "
+        f"{vectors}"
+    )
 
 
 def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -236,6 +240,8 @@ def _differences(
             found = compare_results(
                 a, b, dim=arguments.dim, dtype=arguments.dtype, progress=progress
             )
+        if found.not_finite_in_both == found.vectors:
+            raise BadInputError(_without_numbers(" against ".join(found.names), found.vectors))
         yield found
 
 

@@ -68,6 +68,7 @@ class Difference:
         factors: the smallest and the largest factor by which vectors of the second are longer,
             among those of kind "length"; None where there are none.
         of_unit_norm: how many vectors of the first, and of the second, have norm 1 to rounding.
+        not_finite_in_both: how many vectors hold a NaN or an infinity in both.
         rows: the vectors that differ most, worst first.
         other_dims: dims along which all vectors keep their direction, where along `dim` they do
             not; only looked for in arrays that fit into one block.
@@ -83,6 +84,7 @@ class Difference:
     cosine: float | None = None
     factors: tuple[float, float] | None = None
     of_unit_norm: tuple[int, int] = (0, 0)
+    not_finite_in_both: int = 0
     rows: tuple[Pair, ...] = ()
     other_dims: tuple[int, ...] = ()
 
@@ -131,6 +133,8 @@ class Difference:
                 yield f"Along dim {dim} all vectors keep their direction."
         if counts["not_finite"]:
             yield f"{_differ(counts['not_finite'])} by a NaN or an infinity in one of the two."
+        if self.not_finite_in_both:
+            yield f"In {counted(self.not_finite_in_both, 'vector')} both hold a NaN or an infinity."
         first, second = self.of_unit_norm
         if first == second == self.vectors:
             yield "All vectors of both are of norm 1."
@@ -157,6 +161,7 @@ class Difference:
                 "cosine": self.cosine,
                 "factors": self.factors,
                 "of_unit_norm": self.of_unit_norm,
+                "not_finite_in_both": self.not_finite_in_both,
                 "other_dims": self.other_dims,
                 "rows": rows,
                 "agrees": self.agrees,

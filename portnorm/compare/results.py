@@ -155,6 +155,7 @@ class _Found:
         self._ulp, self._relative, self._cosine = 0, 0.0, math.inf
         self._low, self._high = math.inf, -math.inf
         self._of_unit_norm = np.zeros(2, np.int64)
+        self._not_finite = 0
 
     def add(self, first: int, x: Array, y: Array) -> None:
         """Take in a block of vectors of both arrays."""
@@ -172,6 +173,7 @@ class _Found:
             factors = longer[:, 1] / longer[:, 0]
             self._low = min(self._low, float(factors.min()))
             self._high = max(self._high, float(factors.max()))
+        self._not_finite += int((~np.isfinite(a).all(axis=1) & ~np.isfinite(b).all(axis=1)).sum())
         limit = unit_tolerance(a.shape[1], self._dtype)
         self._of_unit_norm += (np.abs(rows["norms"] - 1) <= limit).sum(axis=0)
         differing = np.concatenate([self._rows, rows[rows["kind"] != SAME]])
@@ -191,6 +193,7 @@ class _Found:
             cosine=None if math.isinf(self._cosine) else self._cosine,
             factors=None if math.isinf(self._low) else (self._low, self._high),
             of_unit_norm=(int(self._of_unit_norm[0]), int(self._of_unit_norm[1])),
+            not_finite_in_both=self._not_finite,
             rows=tuple(_pair(row, kept) for row in self._rows),
         )
 

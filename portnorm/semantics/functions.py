@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 Shape = tuple[int | None, ...]
@@ -17,7 +18,9 @@ class Function:
         name: its public name.
         signature: as its documentation gives it.
         axis: the default of ``dim`` or ``axis``.
-        eps: the default of ``eps`` or ``epsilon``.
+        eps: the default of ``eps`` or ``epsilon``, in all releases that are known.
+        later_eps: where a later release has another default, that release and the default by
+            dtype; a dtype that is missing keeps the one before.
         eps_on: what epsilon is a lower bound of: "norm" or "sum of squares".
         parameters: names of what it takes, in order.
         dtypes: names of the dtypes it takes.
@@ -30,11 +33,29 @@ class Function:
     eps_on: str
     parameters: tuple[str, ...]
     dtypes: frozenset[str]
+    later_eps: tuple[tuple[str, dict[str, float]], ...] = ()
+
+    def default_eps(self, version: str, dtype: str) -> float:
+        """Return the default of ``eps`` or ``epsilon`` in a release, for a dtype.
+
+        >>> NORMALIZE.default_eps("2.13.0+cpu", "float16")
+        1e-12
+        """
+        eps = self.eps
+        for since, by_dtype in self.later_eps:
+            if _numbers(version) >= _numbers(since):
+                eps = by_dtype.get(dtype, eps)
+        return eps
 
     def floor(self, eps: float | None = None) -> float:
         """Return the norm below which vectors are divided by a constant."""
         eps = self.eps if eps is None else eps
         return math.sqrt(eps) if self.eps_on == "sum of squares" else eps
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return a version as numbers that compare, as far as it has them."""
+    return tuple(map(int, re.findall(r"\d+", version.partition("+")[0])))
 
 
 NORMALIZE = Function(

@@ -64,8 +64,10 @@ def add_adapter_call(log: Log, function: str, x: Any, p: Any, dim: Any, eps: Any
 
 
 def _arguments(
-    input: Any, p: Any = 2.0, dim: Any = 1, eps: Any = 1e-12, out: Any = None
+    input: Any, p: Any = 2.0, dim: Any = 1, eps: Any = None, out: Any = None
 ) -> tuple[Any, Any, Any, Any]:
+    if eps is None and isinstance(input, Tensor):
+        eps = NORMALIZE.default_eps(torch.__version__, _NAMES.get(input.dtype, ""))
     return input, p, dim, eps
 
 

@@ -57,6 +57,7 @@ def test_each_kind_is_told(dtype: str) -> None:
     assert "1 differs in length alone, by factors of " in found.verdict
     assert "3 differ in direction" in found.verdict
     assert "1 differs by a NaN or an infinity" in found.verdict
+    assert "In 1 vector both hold a NaN or an infinity." in found.verdict
 
 
 def test_a_difference_of_rounding_agrees() -> None:
@@ -146,7 +147,16 @@ def run(capsys: pytest.CaptureFixture[str], *argv: object) -> tuple[int, str, st
 @pytest.fixture
 def saved(tmp_path: Path) -> dict[str, Path]:
     a = vectors()
-    files = {"a": a, "twice": 2 * a, "short": a[:3], "half": a.astype("float16"), "empty": a[:0]}
+    nan = np.full((4, 3), np.nan)
+    files = {
+        "nan": nan,
+        "inf": -nan * np.inf,
+        "a": a,
+        "twice": 2 * a,
+        "short": a[:3],
+        "half": a.astype("float16"),
+        "empty": a[:0],
+    }
     for name, array in files.items():
         np.save(tmp_path / f"{name}.npy", array)
     save_file({"x": a, "y": a, "steps": np.arange(3)}, tmp_path / "one.safetensors")
@@ -187,6 +197,7 @@ BAD = {
     "a --against half": "found float32 and float16; convert with --dtype float32",
     "a --against empty": "expected vectors, found arrays of shape (0, 8)",
     "a --against cut": "the file is cut short",
+    "nan --against inf": "expected a vector of finite numbers, found a NaN or an infinity in each",
     "a --against none": "expected a file that can be read",
     "a --against a --dim 2": "Dimension out of range",
     "a --against a --p 1": "--p is of the two functions",
