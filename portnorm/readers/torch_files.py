@@ -23,6 +23,7 @@ from portnorm.readers.source import (
     Source,
     State,
     UnreadableError,
+    check_shape,
     state_of,
 )
 from portnorm.text import one_line
@@ -103,6 +104,10 @@ def _in_file(path: str, name: str, label: str, tensor: Any, state: State) -> Sou
     if piece.begin + piece.size > state.size:
         raise UnreadableError(f"{label}: expected all of its data: the file is cut short")
     shape, order = tuple(tensor.shape), _order(tensor) or "C"
+    try:
+        check_shape(shape, stored)
+    except ValueError as error:
+        raise UnreadableError(f"{label}: expected an array: {error}") from error
     return FileArray(label, path, shape, stored.name, stored, order, (piece,), state)
 
 

@@ -12,6 +12,10 @@ import pytest
 
 from portnorm import cli
 from portnorm.readers import UnreadableError, open_array, open_arrays, open_dump
+from tests.conftest import needs_torch
+
+pytestmark = needs_torch
+"""One of the two dumps has tensors of torch."""
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "msprobe"
 TORCH, MINDSPORE = EXAMPLES / "torch", EXAMPLES / "mindspore"

@@ -136,6 +136,8 @@ def test_odd_structures_are_refused(torch, tmp_path: Path) -> None:  # type: ign
     torch.save(endless, tmp_path / "endless.pt")
     torch.save({"a.b": torch.ones(1), "a": {"b": torch.ones(2)}}, tmp_path / "twice.pt")
     torch.save({"epoch": 3}, tmp_path / "none.pt")
+    torch.save(torch.ones([1] * 70), tmp_path / "dims.pt")
+    assert "expected an array: shape" in refusal(tmp_path / "dims.pt")
     assert "at most 100 levels" in refusal(tmp_path / "endless.pt")
     assert "two of one name" in refusal(tmp_path / "twice.pt")
     assert "expected an array, found none" in refusal(tmp_path / "none.pt")
