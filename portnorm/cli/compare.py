@@ -136,7 +136,8 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[_Input]:
         _check(described, arguments.dim, arguments)
 
     for path in arguments.files:
-        for array in arrays_in(path, arguments.key, check):
+        keys = arguments.key or _inputs_in_dump(path)
+        for array in arrays_in(path, keys, check):
             yield _Input(array.described, array.open, arguments.dim)
     if not arguments.files:
         if arguments.key is not None:
@@ -150,6 +151,18 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[_Input]:
                 except REFUSALS as error:
                     raise BadInputError(f"{sample.name}: {error}") from error
                 yield _Input(sample, functools.partial(_opened, sample), dim)
+
+
+def _inputs_in_dump(path: str) -> list[str]:
+    """Return the names of what goes into the normalizations in a dump; none for a file."""
+    from portnorm.readers import is_dump, open_dump
+    from portnorm.watch.dump import function_of
+
+    if not is_dump(path):
+        return []
+    calls = open_dump(path).calls
+    keys = dict.fromkeys(call.arguments[0].key for call in calls if function_of(call))
+    return [key for key in keys if key]
 
 
 def _opened(source: Source) -> AbstractContextManager[Source]:

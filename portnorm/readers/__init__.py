@@ -39,6 +39,7 @@ __all__ = [
     "Source",
     "UnreadableError",
     "chosen",
+    "is_dump",
     "open_array",
     "open_arrays",
     "open_dump",

@@ -162,6 +162,13 @@ def test_a_gradient_of_a_dump_is_identified(capsys: pytest.CaptureFixture[str]) 
     assert "expected one gradient, found 2" in err
 
 
+def test_what_is_normalized_in_a_dump_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "compare", TORCH, "--json")
+    assert code == 1
+    names = {Path(one["name"]).stem for one in json.loads(out)["comparisons"]}
+    assert names == {f"Functional.normalize.{n}.forward.input.0" for n in (0, 1)}
+
+
 def test_two_dumps_are_compared(capsys: pytest.CaptureFixture[str]) -> None:
     by = "--key", "Functional.normalize.0.forward.output.0", "--against", MINDSPORE, "--against-key"
     code, out, _ = run(
