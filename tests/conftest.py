@@ -7,6 +7,7 @@ import gc
 import importlib.util
 import os
 import random
+from collections import Counter
 from collections.abc import Iterator
 
 import hypothesis
@@ -36,6 +37,9 @@ needs_mindspore = pytest.mark.skipif(
     importlib.util.find_spec("mindspore") is None, reason="MindSpore is not installed"
 )
 
+
+_LONG = 60
+"""Seconds of tests from which on it is worth to show where they go."""
 
 _SEED_OF_SAMPLES = "PORTNORM_SAMPLE_SEED"
 
@@ -118,3 +122,16 @@ def _same_options_after() -> Iterator[None]:
     before = portnorm.get_options()
     yield
     assert portnorm.get_options() == before
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show which files take longest: that is where to save time."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    if sum(seconds.values()) > _LONG:
+        terminalreporter.section(f"slowest files of {sum(seconds.values()):.0f} s in all")
+        for file, duration in seconds.most_common(10):
+            terminalreporter.line(f"{duration:6.0f} s {file}")
