@@ -67,7 +67,6 @@ def test_what_looks_for_names_in_passing_works(host: str) -> None:
 
 
 @needs_torch
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 def test_compilers_of_torch_find_the_functions_in_the_module() -> None:
     import torch
 

@@ -407,7 +407,6 @@ def test_a_build_that_is_not_certified_is_refused(shape: tuple[int, ...]) -> Non
             adapted.l2_normalize(torch.ones(shape), parity="strict")
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")  # torch's own
 def test_forward_mode_is_refused(rng: Any) -> None:
     x, tangent = normal(rng, 2, 3), normal(rng, 2, 3)
     for function in (strict, lambda x: adapted.l2_normalize(x, parity="strict")):

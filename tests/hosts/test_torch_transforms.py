@@ -88,7 +88,6 @@ def test_vmap_gives_what_a_loop_gives(rng: Any, call: Any, dtype: Any) -> None:
 
 
 @each_call
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_forward_and_reverse_derivatives_agree(rng: Any, call: Any) -> None:
     x = normal(rng, 3, 4, dtype=torch.float64) + 2
     reverse = torch.func.jacrev(call)(x)
@@ -157,7 +156,6 @@ def test_functional_gradients_of_strict_have_its_bits(
 
 
 @each_strict
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 def test_derivatives_of_strict_are_those_of_the_formula(
     rng: Any, strict: Any, semantic: Any
 ) -> None:

@@ -409,7 +409,6 @@ def graph(compiled: Any) -> list[str]:
     return [str(node.target) for node in compiled.graph.nodes]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
 def test_recorded_graphs_hold_no_operator_of_the_watch() -> None:
     class Model(torch.nn.Module):
         def forward(self, x: Any) -> Any:
@@ -474,7 +473,6 @@ TRANSFORMS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", TRANSFORMS)
 @pytest.mark.parametrize("small", [True, False])
 def test_transforms_and_contexts_work_and_are_recorded(

@@ -159,22 +159,29 @@ class _PartLibrary(JITCodeLibrary):
         self._final_module.link_in(ll_module)
 
 
+class _SubroutineLibrary(_PartLibrary):
+    def add_ir_module(self, module: Any) -> None:
+        # Not once it is parsed: there old releases of llvmlite (0.44 is one) give an attribute to
+        # what a function returns, and LLVM ends the process.
+        for function in module.functions:
+            if not function.is_declaration:
+                function.attributes.add("noinline")
+        super().add_ir_module(module)
+
+
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _PartLowering(NativeLowering):
     """Turn a part into LLVM's code, for which Python gets no entry point."""
 
     _name = "portnorm_part_lowering"
-    attributes: tuple[str, ...] = ()
+    library = _PartLibrary
 
     def run_pass(self, state: Any) -> bool:
-        library = _PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
         library.enable_object_caching()
         state.library = library
         state.flags.no_compile = True
         super().run_pass(state)
-        for attribute in self.attributes:
-            code = library.get_function(state.cr.fndesc.llvm_func_name)
-            code.add_function_attribute(attribute)
         library._ensure_finalized()
         # Callers find a function by its entry point, of which Numba asks that it is a built-in
         # function. Each of these is another one, and it raises if Python ever calls it.
@@ -187,7 +194,7 @@ class _PartLowering(NativeLowering):
 @register_pass(mutates_CFG=True, analysis_only=False)
 class _SubroutineLowering(_PartLowering):
     _name = "portnorm_subroutine_lowering"
-    attributes = ("noinline",)
+    library = _SubroutineLibrary
 
 
 class _Compiler(CompilerBase):
