@@ -85,9 +85,9 @@ def open_arrays(path: str) -> Arrays:
     Raises:
         UnreadableError: anything is not as expected.
     """
-    if is_dump(path):
-        return _with_names(open_dump(path))
     suffix = Path(path).suffix.lower()
+    if suffix not in _OPEN and is_dump(path):
+        return _with_names(open_dump(path))
     if suffix not in _OPEN:
         *others, last = SUFFIXES
         conversion = _CONVERSIONS.get(suffix, _ANY_CONVERSION).replace("FILE", Path(path).stem)
