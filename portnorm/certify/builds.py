@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from portnorm.certify.cases import mindspore_case, torch_case
@@ -209,8 +210,10 @@ def _environment(capability: str | None) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name != _CAPABILITY}
     if capability is not None:
         environment[_CAPABILITY] = "default" if capability == "neon" else capability
-    # The process is to find the modules that this one does, and none in the working directory.
-    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    # The process is to find the modules that this one does, and none in the working directory, nor
+    # inside of a package: MindSpore puts the folder of its own math.py on the path.
+    paths = [path for path in sys.path if path and not Path(path, "__init__.py").exists()]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
     environment["PYTHONSAFEPATH"] = "1"
     environment["PORTNORM_COMPILE_NOTICE"] = "off"  # the report says it
     environment["OMP_WAIT_POLICY"] = "PASSIVE"  # there may be more threads than cores

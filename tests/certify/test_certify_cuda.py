@@ -126,3 +126,15 @@ def test_a_live_device_is_bit_identical_or_the_reason_is_told(
 def test_bad_usage(argv: str, message: str, capsys: Any) -> None:
     assert cli.main(["certify", *argv.split()]) == 2
     assert message in capsys.readouterr().err
+
+
+@needs_torch
+def test_a_package_on_the_path_does_not_hide_the_standard_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MindSpore leaves the folder of its nn/layer/math.py on the path."""
+    (tmp_path / "__init__.py").touch()
+    (tmp_path / "math.py").write_text("raise ImportError('the math of a package')")
+    monkeypatch.syspath_prepend(tmp_path)
+    cli.main(["certify", "--host", "torch", "--cases", "1"])
+    assert "the math of a package" not in capsys.readouterr().err
