@@ -57,7 +57,7 @@ def arrays_in(
         BadInputError: an array that is named does not serve, or none does.
         portnorm.readers.UnreadableError: the file, or an array that is named, is damaged.
     """
-    from portnorm.readers import UnreadableError, chosen, open_arrays
+    from portnorm.readers import UnreadableError, chosen, label_of, open_arrays
 
     arrays = open_arrays(path)
     names = chosen(arrays, keys or [])
@@ -67,7 +67,7 @@ def arrays_in(
             described = arrays.describe(name)
             check(described)
         except (*REFUSALS, UnreadableError) as error:
-            whose = "" if isinstance(error, UnreadableError) else f"{label(arrays, name)}: "
+            whose = "" if isinstance(error, UnreadableError) else f"{label_of(arrays.path, name)}: "
             if keys or len(names) == 1:
                 raise BadInputError(f"{whose}{error}") from error
             left_out.append(f"{whose}{error}")
@@ -120,8 +120,3 @@ def pairs(
         if more:
             say(f"left out of {whose}: {counted(more, 'array')} that the other has not")
     yield from found
-
-
-def label(arrays: Arrays, key: str) -> str:
-    """Return what to call an array of a file."""
-    return f"{arrays.path}[{key}]" if key else arrays.path

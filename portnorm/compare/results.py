@@ -27,7 +27,7 @@ from portnorm.compare.difference import (
 from portnorm.compare.settings import DTYPES, array_of, dim_of, dtype_of
 from portnorm.compare.tolerances import tiny_of, unit_tolerance, values_tolerance
 from portnorm.compare.ulp import INFINITE, finite, ulp_distance
-from portnorm.readers import Described, Source
+from portnorm.readers import Described, Source, held_dtype
 from portnorm.vectors import Array, vector_norms
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def plan_results(
 def _read_pairs(
     a: Source, b: Source, dtype: str, dim: int, size: int
 ) -> Iterator[tuple[int, Array, Array]]:
-    wide = "float32" if dtype == "bfloat16" else dtype
+    wide = held_dtype(dtype)
     count = size // (a.shape[dim] * np.dtype(wide).itemsize)
     for first, index in blocks(a.shape, dim, count):
         x, y = (fold(one.read(index, wide), dim) for one in (a, b))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from portnorm.compare.blocks import blocks
 from portnorm.identify.layouts import DROPPED, Layout, grain, vectors
-from portnorm.readers import Index, Source, whole
+from portnorm.readers import Index, Source, held_dtype, whole
 from portnorm.terminal import Progress
 
 Array = NDArray[Any]
@@ -66,7 +66,7 @@ class Data:
         self, x: Source, y: Source, g: Source | None, progress: Progress, block_bytes: int
     ) -> None:
         self.x, self.y, self.g = x, y, g
-        self.dtype = np.dtype(_held(y))
+        self.dtype = np.dtype(held_dtype(y.dtype))
         self._progress = progress
         self._size = max(1, block_bytes // 8)
         self.grain = self._grain(y)
@@ -91,7 +91,9 @@ class Data:
 
     def whole(self) -> tuple[Array, Array]:
         """Return input and output."""
-        return self.x.read(whole(self.x), _held(self.x)), self.y.read(whole(self.y), self.dtype)
+        return self.x.read(whole(self.x), held_dtype(self.x.dtype)), self.y.read(
+            whole(self.y), self.dtype
+        )
 
     def rows(self, layout: Layout) -> Iterator[Rows]:
         """Yield all vectors of a layout, in C order."""
@@ -144,8 +146,3 @@ class Data:
             return 1
         coarse = all(grain(source.read(index, self.dtype)) > 1 for index in self._blocks())
         return 2**DROPPED if coarse else 1
-
-
-def _held(source: Source) -> str:
-    """Return the dtype in which numbers are held: float32 for those of bfloat16."""
-    return "float32" if source.dtype == "bfloat16" else source.dtype

@@ -24,6 +24,8 @@ from portnorm.readers.source import (
     Index,
     Source,
     UnreadableError,
+    held_dtype,
+    label_of,
     whole,
 )
 from portnorm.readers.torch_files import open_torch
@@ -39,7 +41,9 @@ __all__ = [
     "Source",
     "UnreadableError",
     "chosen",
+    "held_dtype",
     "is_dump",
+    "label_of",
     "open_array",
     "open_arrays",
     "open_dump",

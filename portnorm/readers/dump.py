@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,13 +96,8 @@ class Dump:
         with self.open(name) as source:
             return source
 
-    @contextlib.contextmanager
-    def open(self, name: str) -> Iterator[Source]:
+    def open(self, name: str) -> AbstractContextManager[Source]:
         """Open a tensor."""
-        with self._opened(name) as source:
-            yield source
-
-    def _opened(self, name: str) -> AbstractContextManager[Source]:
         arrays = self._open_arrays(str(self._folder / _TENSORS / self._files[name]))
         if arrays.names != ("",):
             raise UnreadableError(f"{arrays.path}: expected one tensor")

@@ -13,7 +13,6 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-from portnorm.readers.safetensors_files import bfloat16
 from portnorm.readers.source import (
     FileArray,
     Opened,
@@ -21,7 +20,9 @@ from portnorm.readers.source import (
     Source,
     State,
     UnreadableError,
-    check_shape,
+    bfloat16,
+    check_array,
+    label_of,
     state_of,
 )
 
@@ -88,16 +89,13 @@ def open_mindspore(path: str) -> Opened:
 
 
 def _array(path: str, name: str, slices: list[_Tensor], state: State) -> Source:
-    label = f"{path}[{name}]"
+    label = label_of(path, name)
     *_, last = slices
     shape = () if last.dims == (0,) else last.dims  # so MindSpore stores a single number
     if last.kind != "BFloat16" and last.kind not in _DTYPES:
         raise UnreadableError(f"{label}: expected an array of numbers, found {last.kind!r}")
     stored = bfloat16(label) if last.kind == "BFloat16" else np.dtype(_DTYPES[last.kind])
-    try:
-        check_shape(shape, stored)
-    except ValueError as error:
-        raise UnreadableError(f"{label}: expected an array: {error}") from error
+    check_array(label, shape, stored)
     content = tuple(one.content for one in slices)
     expected, present = math.prod(shape) * stored.itemsize, sum(one.size for one in content)
     if expected != present:

@@ -25,6 +25,7 @@ from portnorm.readers.source import (
     Source,
     UnreadableError,
     check_shape,
+    label_of,
     state_of,
 )
 
@@ -113,7 +114,7 @@ class NpzArrays:
             yield _open(unpacked, self._label(name))
 
     def _label(self, name: str) -> str:
-        return f"{self.path}[{name}]"
+        return label_of(self.path, name)
 
     @contextlib.contextmanager
     def _member(self, name: str) -> Iterator[IO[bytes]]:

@@ -15,7 +15,9 @@ from portnorm.readers.source import (
     Source,
     State,
     UnreadableError,
+    bfloat16,
     check_shape,
+    label_of,
     state_of,
 )
 from portnorm.text import without_repeats
@@ -57,7 +59,7 @@ def open_safetensors(path: str) -> Opened:
 
 
 def _array(path: str, name: str, entries: dict[str, Any], first: int, state: State) -> Source:
-    label = f"{path}[{name}]"
+    label = label_of(path, name)
     try:
         entry = entries[name]
         shape, (begin, end) = tuple(entry["shape"]), entry["data_offsets"]
@@ -76,18 +78,3 @@ def _stored(label: str, code: str) -> np.dtype[Any]:
     if code == "BF16":
         return bfloat16(label)
     return np.dtype(_DTYPES[code]).newbyteorder("<")
-
-
-def bfloat16(label: str) -> np.dtype[Any]:
-    """Return the dtype, which NumPy has from a library.
-
-    Raises:
-        UnreadableError: the library is not installed.
-    """
-    try:
-        import ml_dtypes
-    except ImportError as error:
-        raise UnreadableError(
-            f"{label}: reading bfloat16 needs ml_dtypes: pip install 'portnorm[tools]'"
-        ) from error
-    return np.dtype(ml_dtypes.bfloat16)

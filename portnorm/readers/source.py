@@ -63,6 +63,16 @@ class Description(NamedTuple):
     dtype: str
 
 
+def label_of(path: str, name: str) -> str:
+    """Return what to call an array of a file; "" is the name of one without."""
+    return f"{path}[{name}]" if name else path
+
+
+def held_dtype(dtype: str) -> str:
+    """Return the dtype in which numbers are held: float32 for those of bfloat16, exactly."""
+    return "float32" if dtype == "bfloat16" else dtype
+
+
 def whole(source: Described) -> Index:
     """Return the index of all of an array."""
     return tuple(slice(0, size) for size in source.shape)
@@ -100,6 +110,33 @@ def check_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         np.broadcast_to(np.empty((), dtype), shape)
     except ValueError as error:
         raise ValueError(f"shape {shape}: {error}") from error
+
+
+def check_array(label: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse an array that NumPy cannot make.
+
+    Raises:
+        UnreadableError: it cannot.
+    """
+    try:
+        check_shape(shape, dtype)
+    except ValueError as error:
+        raise UnreadableError(f"{label}: expected an array: {error}") from error
+
+
+def bfloat16(label: str) -> np.dtype[Any]:
+    """Return the dtype, which NumPy has from a library.
+
+    Raises:
+        UnreadableError: the library is not installed.
+    """
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise UnreadableError(
+            f"{label}: reading bfloat16 needs ml_dtypes: pip install 'portnorm[tools]'"
+        ) from error
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 class State(NamedTuple):

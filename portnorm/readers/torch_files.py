@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from portnorm.readers.safetensors_files import bfloat16
 from portnorm.readers.source import (
     ArraySource,
     FileArray,
@@ -23,7 +22,9 @@ from portnorm.readers.source import (
     Source,
     State,
     UnreadableError,
-    check_shape,
+    bfloat16,
+    check_array,
+    label_of,
     state_of,
 )
 from portnorm.text import one_line
@@ -45,10 +46,18 @@ def _sources(path: str, state: State) -> Iterator[tuple[str, Callable[[], Source
     found = list(_tensors(path, _load(path, data=not lies_plain)))
     if len(dict(found)) < len(found):
         raise UnreadableError(f"{path}: expected tensors of different names, found two of one name")
+
+    @functools.cache
+    def with_data() -> dict[str, Any]:
+        """Load the file whole: once for all of its tensors that cannot be read in parts."""
+        return dict(_tensors(path, _load(path, data=True)) if lies_plain else found)
+
     for name, tensor in found:
-        label = f"{path}[{name}]" if name else path
-        read = _in_file if lies_plain and _order(tensor) else _in_memory
-        yield name, functools.partial(read, path, name, label, tensor, state)
+        label = label_of(path, name)
+        if lies_plain and _order(tensor):
+            yield name, functools.partial(_in_file, path, label, tensor, state)
+        else:
+            yield name, functools.partial(_in_memory, name, label, tensor, with_data)
 
 
 def _lies_plain(path: str) -> bool:
@@ -96,7 +105,7 @@ def _tensors(path: str, saved: Any, name: str = "", depth: int = 0) -> Iterator[
             yield from _tensors(path, value, f"{name}.{key}" if name else str(key), depth + 1)
 
 
-def _in_file(path: str, name: str, label: str, tensor: Any, state: State) -> Source:
+def _in_file(path: str, label: str, tensor: Any, state: State) -> Source:
     """Return a tensor whose data torch has not read."""
     stored = _stored(label, tensor)
     begin = tensor.untyped_storage()._checkpoint_offset + tensor.storage_offset() * stored.itemsize
@@ -104,21 +113,20 @@ def _in_file(path: str, name: str, label: str, tensor: Any, state: State) -> Sou
     if piece.begin + piece.size > state.size:
         raise UnreadableError(f"{label}: expected all of its data: the file is cut short")
     shape, order = tuple(tensor.shape), _order(tensor) or "C"
-    try:
-        check_shape(shape, stored)
-    except ValueError as error:
-        raise UnreadableError(f"{label}: expected an array: {error}") from error
+    check_array(label, shape, stored)
     return FileArray(label, path, shape, stored.name, stored, order, (piece,), state)
 
 
-def _in_memory(path: str, name: str, label: str, tensor: Any, state: State) -> Source:
+def _in_memory(
+    name: str, label: str, tensor: Any, with_data: Callable[[], dict[str, Any]]
+) -> Source:
     """Return a tensor whose data do not lie in the file in an order that could be read."""
     stored = _stored(label, tensor)
-    if tensor.is_meta:
-        tensor = dict(_tensors(path, _load(path, data=True)))[name]
     import torch
 
-    codes = tensor.detach().resolve_neg().view(getattr(torch, f"int{8 * stored.itemsize}"))
+    codes = (
+        with_data()[name].detach().resolve_neg().view(getattr(torch, f"int{8 * stored.itemsize}"))
+    )
     return ArraySource(codes.numpy().view(stored), label)
 
 

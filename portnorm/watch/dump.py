@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from portnorm.readers import Dump, DumpedCall, DumpedTensor, UnreadableError, whole
+from portnorm.readers import Dump, DumpedCall, DumpedTensor, UnreadableError, held_dtype, whole
 from portnorm.semantics import L2NORMALIZE, NORMALIZE
 from portnorm.terminal import Progress
 from portnorm.watch import Watch
@@ -94,5 +94,4 @@ def _norms(dump: Dump, x: DumpedTensor, call: Call) -> Norms | None:
     with dump.open(x.key) as source:
         if source.shape != x.shape:
             raise UnreadableError(f"{source.name}: expected shape {x.shape}, found {source.shape}")
-        dtype = "float32" if source.dtype == "bfloat16" else source.dtype
-        return norms_of_array(source.read(whole(source), dtype), call)
+        return norms_of_array(source.read(whole(source), held_dtype(source.dtype)), call)

@@ -107,6 +107,26 @@ def test_a_large_file_is_not_loaded(torch, tmp_path: Path) -> None:  # type: ign
     assert peak < 2_000_000
 
 
+def test_a_file_is_loaded_once_for_all_that_cannot_be_read_in_parts(  # type: ignore[no-untyped-def]
+    torch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {str(n): torch.from_numpy(ARRAY)[:, n : n + 2] for n in range(3)}
+    torch.save(tensors, tmp_path / "a.pt")
+    load, loads = torch.load, []
+
+    def counted(*given: object, **named: object) -> object:
+        loads.append(named["map_location"])
+        return load(*given, **named)
+
+    monkeypatch.setattr(torch, "load", counted)
+    arrays = open_arrays(str(tmp_path / "a.pt"))
+    for name, tensor in tensors.items():
+        assert arrays.describe(name).shape == (3, 2)
+        with arrays.open(name) as source:
+            assert np.array_equal(source.read(whole(source), "float32"), tensor.numpy())
+    assert loads == ["meta", "cpu"]
+
+
 class Bomb:
     def __reduce__(self) -> tuple[object, ...]:
         return pytest.fail, ("a pickle was loaded",)
