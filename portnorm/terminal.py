@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is in all."""
 
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Show nothing."""
+
+
 _PATIENCE = 1.0
 _BETWEEN_LINES = 5.0
 

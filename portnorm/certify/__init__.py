@@ -19,12 +19,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from portnorm.certify.adoption import Trial, adopt, smallest_differing
-from portnorm.certify.builds import Build, Share, installed_builds, is_certified, nearest_certified
+from portnorm.certify.builds import Build, Share, installed_builds, nearest_certified
 from portnorm.certify.cases import Case, mindspore_case, torch_case
 from portnorm.certify.check import Tally
 from portnorm.certify.golden import certify_golden
 from portnorm.certify.report import Report, name_of
 from portnorm.errors import interrupted_with
+from portnorm.reference import is_certified
 from portnorm.terminal import Progress
 
 __all__ = [

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from portnorm import __version__
-from portnorm.certify.cases import Case, mindspore_case, torch_case
+from portnorm.certify.cases import Case, case_of
 from portnorm.certify.check import Tally, check, compare, describe
 from portnorm.certify.implementations import Implementation, exact, framework
 from portnorm.certify.report import name_of
@@ -105,7 +105,7 @@ def _try(
         for number in itertools.count():
             if so_far[0].first is not None or min(_elements(so_far[0])) >= least:
                 return
-            yield _draw(certified, seed, number)
+            yield case_of(certified.framework, seed, number)
 
     return check(cases(), theirs, exact(certified), progress=keep)
 
@@ -118,10 +118,6 @@ def _with_other_rules(build: Reference) -> Iterator[str]:
         if rules not in seen:
             seen.add(rules)
             yield release
-
-
-def _draw(build: Reference, seed: int, number: int) -> Case:
-    return (torch_case if build.framework == "torch" else mindspore_case)(seed, number)
 
 
 def _elements(tally: Tally) -> tuple[int, int]:
@@ -153,7 +149,7 @@ def smallest_differing(trial: Trial) -> bytes:
     ours = exact(replace(trial.build, version=trial.release))
     found = []
     for number in range(max(_SEARCHED, trial.tally.cases)):
-        case = _draw(trial.build, trial.seed, number)
+        case = case_of(trial.build.framework, trial.seed, number)
         outcomes = theirs(case), ours(case)
         for function in ("forward", "gradient"):
             want, got = (getattr(outcome, function) for outcome in outcomes)

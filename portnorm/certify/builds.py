@@ -19,11 +19,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from portnorm.certify.cases import mindspore_case, torch_case
+from portnorm.certify.cases import case_of
 from portnorm.certify.check import Progress, Tally, check
 from portnorm.certify.implementations import Implementation, as_read, exact, framework
-from portnorm.errors import PortnormError, StrictParityError
-from portnorm.reference import REFERENCES, Reference, TorchReference, certified_there, current
+from portnorm.errors import PortnormError
+from portnorm.reference import (
+    REFERENCES,
+    Reference,
+    TorchReference,
+    certified_there,
+    current,
+    is_certified,
+)
 
 
 @dataclass(frozen=True)
@@ -79,20 +86,11 @@ class InProcess:
 
     def run(self, share: Share, progress: Progress | None = None) -> Tally:
         """Run these cases."""
-        draw = torch_case if self.reference.framework == "torch" else mindspore_case
         numbers: Iterable[int] = itertools.count(share.first, share.step)
         if share.cases is not None:
             numbers = itertools.islice(numbers, share.cases)
-        cases = (draw(share.seed, number) for number in numbers)
+        cases = (case_of(self.reference.framework, share.seed, number) for number in numbers)
         return check(cases, self._theirs, self._ours, seconds=share.seconds, progress=progress)
-
-
-def is_certified(reference: Reference) -> bool:
-    """Return whether the bits of a build are promised."""
-    try:
-        return reference.rules is not None
-    except StrictParityError:
-        return False
 
 
 def nearest_certified(reference: Reference) -> Reference:

@@ -86,6 +86,11 @@ class Case:
         return self.p in (0, 1, 2, math.inf, -math.inf)
 
 
+def case_of(framework: str, seed: int, number: int) -> Case:
+    """Return a case of a framework; see `torch_case` and `mindspore_case`."""
+    return (torch_case if framework == "torch" else mindspore_case)(seed, number)
+
+
 def torch_case(seed: int, number: int) -> Case:
     """Return a random case of torch's normalize.
 

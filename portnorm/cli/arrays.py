@@ -43,23 +43,22 @@ def add_key(parser: argparse.ArgumentParser) -> None:
 
 
 def arrays_in(
-    path: str, keys: Sequence[str] | None, check: Callable[[Described], object]
+    arrays: Arrays, keys: Sequence[str] | None, check: Callable[[Described], object]
 ) -> Iterator[Array]:
     """Yield the arrays of a file that keys name, or all that serve.
 
     Args:
-        path: of the file.
+        arrays: of the file.
         keys: names and patterns; without them what does not serve is left out of a file of several
             arrays, which a line on stderr tells.
         check: raises one of `REFUSALS` for what does not serve.
 
     Raises:
         BadInputError: an array that is named does not serve, or none does.
-        portnorm.readers.UnreadableError: the file, or an array that is named, is damaged.
+        portnorm.readers.UnreadableError: an array that is named is damaged, or there is none.
     """
-    from portnorm.readers import UnreadableError, chosen, label_of, open_arrays
+    from portnorm.readers import UnreadableError, chosen, label_of
 
-    arrays = open_arrays(path)
     names = chosen(arrays, keys or [])
     left_out: list[str] = []
     for name in names:
@@ -76,7 +75,8 @@ def arrays_in(
     if len(left_out) == len(names):
         raise BadInputError(left_out[0])
     if left_out:
-        say(f"left out of {path}: {counted(len(left_out), 'array')}, the first as {left_out[0]}")
+        number = counted(len(left_out), "array")
+        say(f"left out of {arrays.path}: {number}, the first as {left_out[0]}")
 
 
 def pairs(
@@ -102,10 +102,10 @@ def pairs(
         check(described, described)
 
     (path, keys), (other, other_keys) = first, second
-    if open_arrays(other).names == ("",):
-        other_keys = None
-    ours = {one.key: one for one in arrays_in(path, keys, serves)}
-    theirs = {one.key: one for one in arrays_in(other, other_keys, serves)}
+    arrays, others = open_arrays(path), open_arrays(other)  # before anything is said of either
+    other_keys = None if others.names == ("",) else other_keys
+    ours = {one.key: one for one in arrays_in(arrays, keys, serves)}
+    theirs = {one.key: one for one in arrays_in(others, other_keys, serves)}
     found = [(ours[key], theirs[key]) for key in ours if key in theirs]
     if len(ours) == len(theirs) == 1:
         found = list(zip(ours.values(), theirs.values(), strict=True))

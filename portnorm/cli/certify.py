@@ -22,7 +22,7 @@ from portnorm.cli.common import (
 )
 from portnorm.cli.interrupts import so_far
 from portnorm.errors import StrictParityError
-from portnorm.reference import current, write_references
+from portnorm.reference import current, is_certified, write_references
 
 if TYPE_CHECKING:
     from portnorm.certify import Report
@@ -149,10 +149,9 @@ def _not_certified(hosts: list[str]) -> list[str]:
         except (ImportError, OSError, StrictParityError) as error:
             others.append(f"{host} cannot be used: {error}")
             continue
-        try:
-            _ = reference.rules
+        if is_certified(reference):
             others.append(f"{host} {reference.version} is certified")
-        except StrictParityError:
+        else:
             found.append(host)
     if not found:
         raise BadInputError("; ".join([*others, "there is nothing to adopt"]))

@@ -19,7 +19,7 @@ from portnorm.semantics import L2NORMALIZE, NORMALIZE
 if TYPE_CHECKING:
     from portnorm.cli.common import Commands
     from portnorm.compare import Comparison, Difference
-    from portnorm.readers import Described, Source
+    from portnorm.readers import Arrays, Described, Source
 
 _OF_FUNCTIONS = ("p", "eps", "epsilon")
 """Options that are arguments of the two functions."""
@@ -131,13 +131,15 @@ class _Input(NamedTuple):
 def _inputs(arguments: argparse.Namespace) -> Iterator[_Input]:
     """Yield the arrays; find what is wrong with any of them before work starts on the first."""
     from portnorm.compare.samples import samples
+    from portnorm.readers import open_arrays
 
     def check(described: Described) -> None:
         _check(described, arguments.dim, arguments)
 
     for path in arguments.files:
-        keys = arguments.key or _inputs_in_dump(path)
-        for array in arrays_in(path, keys, check):
+        arrays = open_arrays(path)
+        keys = arguments.key or _inputs_in_dump(arrays)
+        for array in arrays_in(arrays, keys, check):
             yield _Input(array.described, array.open, arguments.dim)
     if not arguments.files:
         if arguments.key is not None:
@@ -153,15 +155,14 @@ def _inputs(arguments: argparse.Namespace) -> Iterator[_Input]:
                 yield _Input(sample, functools.partial(_opened, sample), dim)
 
 
-def _inputs_in_dump(path: str) -> list[str]:
+def _inputs_in_dump(arrays: Arrays) -> list[str]:
     """Return the names of what goes into the normalizations in a dump; none for a file."""
-    from portnorm.readers import is_dump, open_dump
+    from portnorm.readers import Dump
     from portnorm.watch.dump import function_of
 
-    if not is_dump(path):
+    if not isinstance(arrays, Dump):
         return []
-    calls = open_dump(path).calls
-    keys = dict.fromkeys(call.arguments[0].key for call in calls if function_of(call))
+    keys = dict.fromkeys(call.arguments[0].key for call in arrays.calls if function_of(call))
     return [key for key in keys if key]
 
 

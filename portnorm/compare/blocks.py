@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from portnorm.readers import Index
 
+BLOCK_BYTES = 2**25
+"""About how much of an array is in memory at one time."""
+
 
 def blocks(
     shape: tuple[int, ...], dim: int | tuple[int, ...], vectors: int

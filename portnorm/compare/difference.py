@@ -51,7 +51,7 @@ def result_tolerance(n: int, dtype: str) -> float:
     return values_tolerance(n) * epsilon_of(dtype)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Difference:
     """How two results differ.
 

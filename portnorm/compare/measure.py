@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from portnorm.compare.blocks import blocks, fold
+from portnorm.compare.blocks import BLOCK_BYTES, blocks, fold
 from portnorm.compare.candidates import CHOSEN, Candidates
 from portnorm.compare.computations import Computation, gradient_steps, vjp_of_rows
 from portnorm.compare.histograms import NormHistogram, relative_histogram, ulp_histogram
@@ -30,10 +30,8 @@ from portnorm.compare.tolerances import (
 )
 from portnorm.compare.ulp import finite, ulp_distance
 from portnorm.readers import Source
-from portnorm.terminal import Progress
+from portnorm.terminal import Progress, no_progress
 from portnorm.vectors import CLASSES, ZERO, Array
-
-BLOCK_BYTES = 2**25
 
 GRADIENT_STEPS = 3 * 10**7
 """Steps that the gradients of one array may take; MindSpore's kernel takes some 10**7 a second."""
@@ -64,7 +62,7 @@ def measure_array(
     *,
     cotangent: Source | None = None,
     block_bytes: int = BLOCK_BYTES,
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress = no_progress,
 ) -> Measurement:
     """Compare the two functions on an array.
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from portnorm.compare.blocks import blocks, fold
+from portnorm.compare.blocks import BLOCK_BYTES, blocks, fold
 from portnorm.compare.difference import (
     DIRECTION,
     KINDS,
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from portnorm.terminal import Progress
-
-BLOCK_BYTES = 2**25
 
 _KEPT = 20
 
@@ -81,7 +80,8 @@ def compare_results(
             progress("vectors", start + x.shape[0] * x.shape[2], total)
     result = found.result()
     if result.counts["direction"] and math.prod(first.shape) * 8 <= block_bytes:
-        result.other_dims = tuple(_dims_of_lengths(first, second, stored, at, block_bytes))
+        others = tuple(_dims_of_lengths(first, second, stored, at, block_bytes))
+        return replace(result, other_dims=others)
     return result
 
 

@@ -9,12 +9,13 @@ import numpy as np
 
 from portnorm import __version__, frameworks
 from portnorm.compare import computations
+from portnorm.compare.blocks import BLOCK_BYTES
 from portnorm.compare.comparison import Comparison
-from portnorm.compare.measure import BLOCK_BYTES, GRADIENT_STEPS, Functions, measure_array
+from portnorm.compare.measure import GRADIENT_STEPS, Functions, measure_array
 from portnorm.compare.settings import CONVERTIBLE, Settings, array_of, plan
 from portnorm.readers import Source
 from portnorm.semantics import L2NORMALIZE, LARGEST_CONFUSED_EPSILON, NORMALIZE
-from portnorm.terminal import Progress
+from portnorm.terminal import Progress, no_progress
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -69,7 +70,7 @@ def compare(
         given = array_of(cotangent)
         _check_cotangent(given, source)
         settings = replace(settings, seed=None)
-    job = _Job(source, settings, given, block_bytes, progress or _no_progress)
+    job = _Job(source, settings, given, block_bytes, progress or no_progress)
     found = frameworks.frameworks()
     confused = settings.epsilon <= LARGEST_CONFUSED_EPSILON
     return _run(job, found, "its own might use the epsilon of another call" * confused)
@@ -124,7 +125,3 @@ def _run(job: _Job, found: frameworks.Frameworks, why_not_own: str) -> Compariso
         own_gradient=gradient.own,
         versions={"portnorm": __version__, "numpy": np.__version__, **found.versions},
     )
-
-
-def _no_progress(what: str, done: int, total: int) -> None:
-    pass

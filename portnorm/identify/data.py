@@ -16,9 +16,6 @@ from portnorm.terminal import Progress
 
 Array = NDArray[Any]
 
-BLOCK_BYTES = 2**25
-"""About how much of each array is in memory at one time, as float64."""
-
 WHOLE = 2**24
 """Arrays of more elements are never in memory as a whole."""
 
@@ -59,7 +56,7 @@ class Data:
         y: the output, or with a cotangent the gradient.
         g: the cotangent.
         progress: called with what is being read, how many vectors of it, and of how many.
-        block_bytes: see `BLOCK_BYTES`.
+        block_bytes: about how much of each array is in memory at one time, as float64.
     """
 
     def __init__(

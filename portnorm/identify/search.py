@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from portnorm.compare.blocks import BLOCK_BYTES
 from portnorm.compare.settings import array_of
 from portnorm.compare.ulp import ulp_distance
 from portnorm.conventions import FORMS
@@ -23,12 +24,12 @@ from portnorm.identify.candidates import (
     in_float16,
     told_apart,
 )
-from portnorm.identify.data import BLOCK_BYTES, Data, Rows
+from portnorm.identify.data import Data, Rows
 from portnorm.identify.layouts import Layout, layouts, vectors
 from portnorm.identify.result import Explanation, Identification
 from portnorm.readers import Described, Source
 from portnorm.semantics import NORMALIZE
-from portnorm.terminal import Progress
+from portnorm.terminal import Progress, no_progress
 
 Array = NDArray[Any]
 
@@ -92,7 +93,7 @@ def identify(
             f"expected three arrays of one shape, found {before.shape}, {g.shape} and {after.shape}"
         )
     check(before, after)
-    data = Data(before, after, g, progress or _no_progress, block_bytes)
+    data = Data(before, after, g, progress or no_progress, block_bytes)
     found = [
         one
         for one in layouts(before.shape, after.shape)
@@ -113,10 +114,6 @@ def identify(
 def _is_possible(key: tuple[float, ...], best: tuple[float, ...]) -> bool:
     """Return whether a candidate may yet explain the output, by the shares that differ."""
     return key[0] <= 0.5 or best[0] > 0.5
-
-
-def _no_progress(what: str, done: int, total: int) -> None:
-    pass
 
 
 def check(x: Described, y: Described) -> None:

@@ -42,7 +42,6 @@ __all__ = [
     "UnreadableError",
     "chosen",
     "held_dtype",
-    "is_dump",
     "label_of",
     "open_array",
     "open_arrays",

@@ -59,6 +59,7 @@ __all__ = [
     "certified_there",
     "current",
     "format_references",
+    "is_certified",
     "live_mindspore",
     "live_torch",
     "parse_references",
@@ -71,6 +72,14 @@ _MOST_BYTES = 2**20
 
 
 # --- text and files -------------------------------------------------------------------------------
+
+
+def is_certified(reference: Reference) -> bool:
+    """Return whether the bits of a build are promised."""
+    try:
+        return reference.rules is not None
+    except StrictParityError:
+        return False
 
 
 def parse_references(text: str) -> tuple[Reference, ...]:

@@ -369,11 +369,16 @@ def certified_there(reference: Reference) -> tuple[str, ...]:
     >>> certified_there(MindSporeReference("2.10.0", "aarch64"))
     ('2.7.1', '2.9.0')
     """
-    place = reference.capability if isinstance(reference, TorchReference) else reference.machine
+    place = _place(reference)
     for row in certified():
         if row.framework == reference.framework and place in (row.capability, row.machine):
             return row.versions
     raise AssertionError(f"no build is certified like {reference}")
+
+
+def _place(reference: Reference) -> str:
+    """Return what builds of a framework differ in but for their release."""
+    return reference.capability if isinstance(reference, TorchReference) else reference.machine
 
 
 _ADOPT = " `portnorm certify --adopt FILE` takes it where every bit agrees."
@@ -381,9 +386,8 @@ _ADOPT = " `portnorm certify --adopt FILE` takes it where every bit agrees."
 
 def _not_certified(reference: Reference, name: str) -> StrictParityError:
     is_cuda = isinstance(reference, TorchReference) and reference.is_cuda
-    place = reference.capability if isinstance(reference, TorchReference) else reference.machine
     never = "they were never compared with portnorm's"
-    reason = DIFFERENT.get((_release(reference.version), place), never)
+    reason = DIFFERENT.get((_release(reference.version), _place(reference)), never)
     return StrictParityError(
         f"the bits of {name} are not promised, because {reason}. "
         f"Certified there are {', '.join(certified_there(reference))}; `portnorm reference "
