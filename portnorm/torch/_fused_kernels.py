@@ -15,18 +15,22 @@ import triton.language as tl
 
 @triton.jit
 def _dot(t, h, n):
-    """Return the sums of t * h in float64, to an error of about one rounding."""
+    """Return the sums of t * h in float64, to about one rounding, and what that one took off."""
     if t.dtype == tl.float64:
         # No type is wider. As in `_semantic._sum`, the upper parts add up exactly, and the rounding
         # of the lower ones does not matter.
         terms = t * h
         unit = (4.0 * n * tl.max(tl.abs(terms), 1))[:, None]
         upper = tl.where(2.0 * unit < float("inf"), (terms + unit) - unit, 0.0)
-        total = tl.sum(upper, 1) + tl.sum(tl.fma(t, h, -upper), 1)
+        large = tl.sum(upper, 1)
+        small = tl.sum(tl.fma(t, h, -upper), 1)
+        total = large + small
+        lost = small - (total - large)
     else:
         wide = t.to(tl.float32).to(tl.float64) * h.to(tl.float32).to(tl.float64)
         total = tl.sum(wide, 1)
-    return total
+        lost = tl.zeros_like(total)
+    return total, lost
 
 
 @triton.jit
@@ -34,7 +38,8 @@ def _inverse_norm(squares, epsilon, DOUBLE: tl.constexpr):
     """Return r, down, rest and above: 1 / norm is r * down, and down is a power of two.
 
     ``rest`` is the square of 1 / r. The power keeps r between 2**-64 and 2**64 whatever the norm
-    is, so that float32 holds it. ``above`` tells where the sum is what counts.
+    is, so that float32 holds it. ``above`` tells where the sum is what counts. In float64, which
+    has no wider type for 1 / norm, r is the root of ``rest``: elements are divided by it.
     """
     above = squares > epsilon  # not where it is NaN or a tie
     floored = tl.where(above, squares, epsilon).to(tl.float64)
@@ -45,7 +50,7 @@ def _inverse_norm(squares, epsilon, DOUBLE: tl.constexpr):
     down = ((1023 - half) << 52).to(tl.float64, bitcast=True)
     rest = floored * down * down
     if DOUBLE:
-        r = 1.0 / tl.sqrt(rest)  # float64 has no approximate root
+        r = tl.sqrt(rest)
     else:
         # One step of Newton's method, to 44 bits: a square root in float64 for each short vector
         # would take longer than the memory does.
@@ -59,7 +64,7 @@ def _inverse_norm(squares, epsilon, DOUBLE: tl.constexpr):
 def _quotient(t, r, down):
     """Return t / norm, rounded about once."""
     if t.dtype == tl.float64:
-        y = t * (r * down)[:, None]
+        y = t * down[:, None] / r[:, None]
     elif t.dtype == tl.float32:
         # Conversions to float64 are slow. Two float32 numbers have the bits of r that matter; both
         # are positive, or -0 would lose its sign.
@@ -90,6 +95,21 @@ def _derivative(t, h, dot, squares, inverse, above):
 
 
 @triton.jit
+def _derivative_of_float64(t, h, n, r, down, rest, lost, above):
+    """Return the same for float64, where ``rest`` + ``lost`` are the squares of t * down."""
+    # Scaled by a power of two, elements are at most 2, and their products do not overflow.
+    t = t * down[:, None]
+    dot, more = _dot(t, h, n)
+    share = dot / rest
+    # The three roundings up to here would be the largest part of the error.
+    more = (tl.fma(-share, rest, dot) + tl.fma(-share, lost * down * down, more)) / rest
+    more = tl.where(tl.abs(more) < float("inf"), more, 0.0)
+    zeros = tl.zeros_like(t)
+    through_norm = tl.fma(-t, more[:, None] + zeros, tl.fma(-t, share[:, None] + zeros, h))
+    return tl.where(above[:, None], through_norm, h) * down[:, None] / r[:, None]
+
+
+@triton.jit
 def _starts(v, n, inner):
     """Return where vectors begin in memory."""
     return (v // inner).to(tl.int64) * (n * inner) + v % inner
@@ -110,17 +130,16 @@ def whole(
     inside = (v < vectors)[:, None] & (j < n)
     DOUBLE: tl.constexpr = x.dtype.element_ty == tl.float64
     t = tl.load(x + at, inside, 0.0)
+    squares, lost = _dot(t, t, n)
+    r, down, rest, above = _inverse_norm(squares, epsilon, DOUBLE)
     if GRADIENT:
         h = tl.load(g + at, inside, 0.0)
-        squares = _dot(t, t, n)
-        r, down, rest, above = _inverse_norm(squares, epsilon, DOUBLE)
         if DOUBLE:
-            # Scaled by a power of two, elements are at most 2, and their products do not overflow.
-            t = t * down[:, None]
-            squares = rest
-        result = _derivative(t, h, _dot(t, h, n), squares, r * down, above)
+            result = _derivative_of_float64(t, h, n, r, down, rest, lost, above)
+        else:
+            dot, _lost = _dot(t, h, n)
+            result = _derivative(t, h, dot, squares, r * down, above)
     else:
-        r, down, rest, above = _inverse_norm(_dot(t, t, n), epsilon, DOUBLE)
         result = _quotient(t, r, down)
     tl.store(out + at, result.to(out.dtype.element_ty), inside)
 

@@ -105,7 +105,8 @@ def accuracy_of_float64() -> None:
         true = exact_formula.forward(x.numpy(), 2, dim, floor)
         epsilon = floor_of(1e-4, x.dtype)
         value = exact_formula.error_in_ulp(run(x, None, dim, epsilon).numpy(), true, "float64")
-        assert value.max() <= PROMISED_ULP / 2, (shape, dim)
+        # Half a rounding from the sum, one of the root, one of the division.
+        assert value.max() <= 2.5, (shape, dim)
         derivative = exact_formula.vjp(*arguments, passes_at_floor=False)
         divisor = np.maximum(exact_formula.norm(x.numpy(), 2, dim), floor)
         scale = np.maximum(abs(derivative), abs(exact_formula.exact(g.numpy())) / divisor)
