@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -29,25 +30,40 @@ def imports_to_add(
 ) -> Iterator[Edit]:
     """Yield the removals, and the new imports and helpers, each once, among the first imports.
 
-    They stand where the first import of the module's top level does, so that they are there before
-    any of its code runs.
+    They stand where the first import of the module's top level does, or before, so that they are
+    there before any code that needs them runs.
     """
     syntax = module.syntax
-    lines = _lines(syntax.tree.body)
-    wanted = dict.fromkeys(name for rewrite in rewrites for name in rewrite.imports)
-    present = {name for line in lines for name in _plain_imports(line)}
     end = re.search(r"\r\n|\r|\n", module.text)
     newline = end[0] if end else "\n"
-    first = _shares_its_line(syntax)
-    place, form = _place(syntax, lines), "import {}" + newline
-    if first is not None:
-        place, form = syntax.span(first)[1], "; import {}"
-    added = {place: "".join(form.format(name) for name in wanted if name not in present)}
-    for helper in dict.fromkeys(rewrite.helper for rewrite in rewrites if rewrite.helper):
-        if helper.strip() not in module.text.replace("\r\n", "\n"):
-            after = _after_imports(syntax, lines)
-            definition = f"\n\n{helper}".replace("\n", newline)
-            added[after] = added.get(after, "") + definition
+    wanted = dict.fromkeys(name for rewrite in rewrites for name in rewrite.imports)
+    changed = _first_that_runs(syntax, rewrites)
+    present = {
+        name
+        for statement in syntax.tree.body
+        if syntax.span(statement)[1] <= changed
+        for name in _plain_names(statement)
+    }
+    names = [name for name in wanted if name not in present]
+    helpers = dict.fromkeys(rewrite.helper for rewrite in rewrites if rewrite.helper)
+    text = module.text.replace("\r\n", "\n")
+    new = "".join(f"\n\n{helper}" for helper in helpers if helper.strip() not in text)
+    for_imports, for_helpers = _places(syntax, changed)
+    if new and any(_start(syntax, one)[0] == for_helpers[0] for one in syntax.tree.body):
+        new += "\n\n"
+    added: dict[Place, str] = {}
+    last = _shares_its_line(syntax)
+    if last is None:
+        added[for_imports] = "".join(f"import {name}{newline}" for name in names)
+    else:
+        for_imports = syntax.span(last)[1]
+        added[for_imports] = "".join(f"; import {name}" for name in names)
+    if new and last is not None and for_helpers[0] == for_imports[0]:
+        # A definition cannot stand behind a semicolon: what follows moves to a line of its own.
+        new = f"{added.pop(for_imports)}\n{new}".replace("\n", newline)
+        yield Edit(for_imports, for_helpers, new)
+    elif new:
+        added[for_helpers] = added.get(for_helpers, "") + new.replace("\n", newline)
     for edit in removed:
         yield replace(edit, text=added.pop(edit.start, "") + edit.text)
     for place, text in added.items():
@@ -179,10 +195,9 @@ def _lines(block: Sequence[ast.stmt]) -> list[list[ast.stmt]]:
     return lines
 
 
-def _plain_imports(line: list[ast.stmt]) -> Iterator[str]:
-    for statement in line:
-        if isinstance(statement, ast.Import):
-            yield from (alias.name for alias in statement.names if alias.asname is None)
+def _plain_names(statement: ast.stmt) -> Iterator[str]:
+    if isinstance(statement, ast.Import):
+        yield from (alias.name for alias in statement.names if alias.asname is None)
 
 
 def _is_import(line: list[ast.stmt]) -> bool:
@@ -210,25 +225,42 @@ def _shares_its_line(syntax: Syntax) -> ast.stmt | None:
     return None
 
 
-def _place(syntax: Syntax, lines: list[list[ast.stmt]]) -> Place:
-    """Return where new imports go: before the first import that is not from `__future__`."""
+def _places(syntax: Syntax, changed: Place) -> tuple[Place, Place]:
+    """Return where new imports go, and where what uses them goes.
+
+    That is before the first import which is not from `__future__`, and behind the block of imports
+    which begins there; but before the first line that runs changed text.
+    """
     leading = _leading(syntax)
+    lines = _lines(syntax.tree.body[len(leading) :])
+    for_imports = for_helpers = None
     for line in lines:
-        if _is_import(line) and line[0] not in leading:
-            return syntax.span(line[0])[0]
-    if leading:
-        return syntax.span(leading[-1])[1][0] + 1, 1
-    return (syntax.span(lines[0][0])[0][0], 1) if lines else (1, 1)
-
-
-def _after_imports(syntax: Syntax, lines: list[list[ast.stmt]]) -> Place:
-    """Return the line after the first block of imports."""
-    last = None
-    for line in lines:
+        end = syntax.span(line[-1])[1]
         if _is_import(line):
-            last = line
-        elif last is not None:
+            for_imports = for_imports or syntax.span(line[0])[0]
+        if _is_import(line) and end <= changed:
+            for_helpers = end[0] + 1, 1
+        elif for_helpers or changed < end:
             break
-    if last is None:
-        return _place(syntax, lines)
-    return syntax.span(last[-1])[1][0] + 1, 1
+    if for_imports is None and leading and not _shares_its_line(syntax):
+        for_imports = syntax.span(leading[-1])[1][0] + 1, 1
+    for_imports = for_imports or _start(syntax, lines[0][0])
+    return for_imports, for_helpers or for_imports
+
+
+def _first_that_runs(syntax: Syntax, rewrites: Sequence[Rewrite]) -> Place:
+    """Return the first changed place that runs as the module is imported, or one behind its end."""
+    functions = [
+        (syntax.span(node.body[0])[0], syntax.span(node)[1])
+        for node in syntax.tree.body
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    places = [edit.start for rewrite in rewrites for edit in rewrite.edits]
+    run = [one for one in places if not any(start <= one < end for start, end in functions)]
+    return min(run, default=(sys.maxsize, 1))
+
+
+def _start(syntax: Syntax, statement: ast.stmt) -> Place:
+    """Return where a statement begins, with its decorators."""
+    decorators = getattr(statement, "decorator_list", [])
+    return (syntax.span(decorators[0])[0][0], 1) if decorators else syntax.span(statement)[0]

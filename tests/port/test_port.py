@@ -480,21 +480,27 @@ def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
         "F.normalize(y)\n",
         "import torch.nn.functional as F\nF.normalize(y)\n",
         "import torch.nn.functional as F; F.normalize(y)\n",
+        '"""Doc."""; import torch.nn.functional as F; F.normalize(y)\nz = 1\n',
+        '"""Doc."""; z = 1\nimport torch.nn.functional as F; F.normalize(y)\n',
+        "import os\nimport torch.nn.functional as F; F.normalize(y)\nz = 1\n",
+        "if z:\n    import torch.nn.functional as F\n    F.normalize(y)\nimport os\n",
+        "import torch.nn.functional as F\nF.normalize(y)\nimport mindspore\n",
+        "@z\ndef f(y):\n    import torch.nn.functional as F\n    F.normalize(y)\n",
     ],
 )
-def test_imports_come_first_on_lines_of_several_statements(text: str, style: str) -> None:
+def test_what_a_call_needs_comes_before_it(text: str, style: str) -> None:
     ported = port_source(text, to="mindspore", style=style)
     before, after = ast.parse(text), ast.parse(ported.text)
     assert ported.rewritten == 1
     assert ast.get_docstring(after) == ast.get_docstring(before)
     compile(ported.text, "ported", "exec")  # an import from __future__ has to be the first
-    names = [
-        "import" if isinstance(statement, ast.Import) else "call"
-        for statement in after.body
-        if isinstance(statement, ast.Import) or "normalize" in ast.unparse(statement)[:40]
-        if not isinstance(statement, (ast.FunctionDef, ast.ImportFrom))
-    ]
-    assert names.index("import") < names.index("call")
+    wanted = ["import mindspore"] if style == "inline" else ["import portnorm.mindspore"]
+    wanted += ["def _normalize"] * (style == "inline")
+    parts = [ast.unparse(statement) for statement in after.body]
+    needed = [next(k for k, part in enumerate(parts) if part.startswith(name)) for name in wanted]
+    calls = [k for k, part in enumerate(parts) if "normalize(y" in part]
+    assert needed == sorted(needed)
+    assert [*needed, *calls] == sorted([*needed, *calls]), ported.text
 
 
 MINT = "from mindspore import mint\n"
