@@ -39,9 +39,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """The generated tables of the guide, and the guide as a site."""
+    """The guide as a site; that its tables are fresh and its examples run is tested."""
     _install(session)
-    session.run("python", "tools/generate_tables.py", "--check")
     site = session.create_tmp()
     session.run("sphinx-build", "-q", "-W", "-b", "html", "migration_guide", site)
 

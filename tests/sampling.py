@@ -36,23 +36,24 @@ def sample(cells: Sequence[Axes], rng: random.Random) -> list[int]:
 
 
 MATRICES = {
-    f"tests/hosts/test_{name}.py"
+    f"tests/{name}.py"
     for name in (
-        "mindspore_definition",
-        "mindspore_dynamic",
-        "mindspore_forward",
-        "mindspore_gradients",
-        "mindspore_mixed_precision",
-        "mindspore_modes",
-        "mindspore_native",
-        "mindspore_special_values",
-        "mindspore_strict",
-        "mindspore_strict_modes",
-        "mindspore_strict_refusals",
-        "mindspore_unsupported_p",
-        "torch_graphs",
-        "torch_l2_normalize",
-        "torch_strict",
+        "examples/test_examples",
+        "hosts/test_mindspore_definition",
+        "hosts/test_mindspore_dynamic",
+        "hosts/test_mindspore_forward",
+        "hosts/test_mindspore_gradients",
+        "hosts/test_mindspore_mixed_precision",
+        "hosts/test_mindspore_modes",
+        "hosts/test_mindspore_native",
+        "hosts/test_mindspore_special_values",
+        "hosts/test_mindspore_strict",
+        "hosts/test_mindspore_strict_modes",
+        "hosts/test_mindspore_strict_refusals",
+        "hosts/test_mindspore_unsupported_p",
+        "hosts/test_torch_graphs",
+        "hosts/test_torch_l2_normalize",
+        "hosts/test_torch_strict",
     )
 }
 """Files whose matrices take long, for frameworks compile graphs in them. Others run whole."""
