@@ -101,7 +101,7 @@ def _print_json(found: Iterable[tuple[str, Identification]], cases: int) -> bool
 
 
 def _of_files(arguments: argparse.Namespace) -> Iterator[_Case]:
-    from portnorm.identify.search import check
+    from portnorm.identify.attempts import check
 
     keys = arguments.key if arguments.output_key is None else [arguments.output_key]
     cotangents: dict[str, Array] = {}

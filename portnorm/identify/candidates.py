@@ -20,6 +20,9 @@ Array = NDArray[Any]
 ORDERS = (2.0, 1.0, math.inf, 3.0, 0.5, -math.inf)
 """The orders that are tried."""
 
+RARER_ORDERS = (4.0, 0.0, 1.5, 2.5, 5.0, 6.0, 8.0, 10.0, 0.25, 0.1, -1.0, -2.0)
+"""Those that are tried where none of the above fits."""
+
 EPSILONS = tuple(
     sorted(
         {factor * 10.0**-n for n in range(1, 17) for factor in (1, 5)}
@@ -33,6 +36,9 @@ EPSILONS = tuple(
 TRIED = tuple(form for form in FORMS.values() if form.epsilon != "threshold")
 """The forms that are tried: above its threshold the other one is `x / norm`, and a vector of zeros
 stays one, so that it cannot be told from `x / max(norm, e)` with an epsilon below all norms."""
+
+_ROUNDS_TO_ZERO = 2.0**-25
+"""The largest number that float16 rounds to 0."""
 
 _NEAR = 0.02
 _SAME = 1e-12
@@ -137,7 +143,9 @@ class Candidate:
             return np.asarray(g / divisors - np.where(along == 0, 0.0, x * along * slope))
 
 
-def candidates(layout: Layout, x: Array, divisors: Array, noise: float) -> Iterator[Candidate]:
+def candidates(
+    layout: Layout, x: Array, divisors: Array, noise: float, orders: Iterable[float]
+) -> Iterator[Candidate]:
     """Yield the normalizations that rows may have gone through.
 
     Args:
@@ -145,8 +153,9 @@ def candidates(layout: Layout, x: Array, divisors: Array, noise: float) -> Itera
         x: rows of float64 that are finite.
         divisors: by what each of them was divided; NaN where that is not known.
         noise: the relative error of the divisors.
+        orders: of the norm.
     """
-    for p in ORDERS:
+    for p in orders:
         norms = vector_norms(x[:, :, None], p).reshape(-1)
         for form in TRIED:
             if p != 2 and form.divisor != "norm":
@@ -160,8 +169,12 @@ def in_float16(found: list[Candidate], divisors: Array) -> Iterator[Candidate]:
     """Yield candidates for an output of float16, where the norm may be rounded before the division.
 
     Norms below 6e-5 have few digits then, so that data do not tell an epsilon well: those in use
-    are tried besides.
+    are tried besides. The default of F.normalize is 0 there.
     """
+    of_normalize = [one for one in found if one.form.counterpart == "normalize"]
+    yield from dict.fromkeys(
+        replace(one, e=NORMALIZE.eps, limit=_ROUNDS_TO_ZERO, steps="norm") for one in of_normalize
+    )
     known = divisors[np.isfinite(divisors)]
     least, most = (float(known.min()) / 2, float(known.max()) * 2) if known.size else (1.0, 0.0)
     for one in found:

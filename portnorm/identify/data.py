@@ -64,9 +64,13 @@ class Data:
     ) -> None:
         self.x, self.y, self.g = x, y, g
         self.dtype = np.dtype(held_dtype(y.dtype))
-        self._progress = progress
+        self._progress, self._block_bytes = progress, block_bytes
         self._size = max(1, block_bytes // 8)
         self.grain = self._grain(y)
+
+    def of(self, x: Source, y: Source) -> Data:
+        """Return the same with another input and output."""
+        return Data(x, y, self.g, self._progress, self._block_bytes)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,6 +131,16 @@ class Data:
         for index in self._blocks():
             x, y = (one.read(index, self.dtype).view(kind) for one in (self.x, self.y))
             if not np.array_equal(x, y):
+                return False
+        return True
+
+    def is_of_float16(self) -> bool:
+        """Return whether the output has no numbers but those of float16."""
+        for index in self._blocks():
+            y = self.y.read(index, self.dtype)
+            with np.errstate(all="ignore"):
+                rounded = y.astype(np.float16).astype(self.dtype)
+            if not np.array_equal(rounded, y, equal_nan=True):
                 return False
         return True
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from portnorm.identify.search import identify
+from portnorm.identify.attempts import identify
 from portnorm.readers import Dump, DumpedCall, DumpedTensor, Source, UnreadableError
 
 _FORM = "max_sum"

@@ -113,6 +113,8 @@ class Identification:
         others: what is further away, the nearest first.
         notes: what else is plain, in sentences.
         of_gradient: whether the output is a gradient.
+        factor: what the normalized input was multiplied by.
+        dtype: to what the arrays were rounded, where they are stored in a wider dtype; or "".
     """
 
     best: Explanation
@@ -120,6 +122,8 @@ class Identification:
     others: tuple[Explanation, ...] = ()
     notes: tuple[str, ...] = ()
     of_gradient: bool = False
+    factor: float = 1.0
+    dtype: str = ""
 
     @property
     def fits(self) -> bool:
@@ -142,13 +146,15 @@ class Identification:
 
     def _lines(self) -> Iterator[str]:
         what = "gradient" if self.of_gradient else "output"
-        of = f"the gradient of {self.best}" if self.of_gradient else str(self.best)
+        of = f"the gradient of {self.best}" if self.of_gradient else f"{self._times}{self.best}"
         if not self.fits:
             yield f"No normalization that is known explains the {what}."
             if not self.best.scales_all:
                 yield f"The nearest is {of}: {_how_far(self.best)}."
             yield from self.notes
             return
+        if self.dtype:
+            of += f" of x rounded to {self.dtype}"
         bits = f", bit for bit as {self.builds[0]}" if self.builds else ""
         yield f"The {what} is {of}{bits}; the largest error is {self.best.error:.3g} ULP."
         if more := self.builds[1:]:
@@ -164,7 +170,11 @@ class Identification:
         yield from self.notes
         other = self._on_the_other_framework()
         if other:
-            yield f"The same on the other framework: {other}."
+            yield f"The same on the other framework: {self._times}{other}."
+
+    @property
+    def _times(self) -> str:
+        return "" if self.factor == 1 else f"{self.factor:.6g} * "
 
     def _what_would_tell(self, other: Explanation) -> str:
         a, b = self.best.candidate, other.candidate
@@ -196,6 +206,8 @@ class Identification:
             "others": [one.to_dict() for one in self.others],
             "notes": list(self.notes),
             "of_gradient": self.of_gradient,
+            "factor": self.factor,
+            "dtype": self.dtype,
         }
 
 

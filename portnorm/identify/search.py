@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from portnorm.compare.blocks import BLOCK_BYTES
-from portnorm.compare.settings import array_of
 from portnorm.compare.ulp import ulp_distance
 from portnorm.conventions import FORMS
 from portnorm.identify.bits import builds_with_these_bits
 from portnorm.identify.candidates import (
     EPSILONS,
+    ORDERS,
     TRIED,
     Candidate,
     candidates,
@@ -27,9 +26,7 @@ from portnorm.identify.candidates import (
 from portnorm.identify.data import Data, Rows
 from portnorm.identify.layouts import Layout, layouts, vectors
 from portnorm.identify.result import Explanation, Identification
-from portnorm.readers import Described, Source
 from portnorm.semantics import NORMALIZE
-from portnorm.terminal import Progress, no_progress
 
 Array = NDArray[Any]
 
@@ -48,58 +45,19 @@ _ALIKE = 0.3
 _NONE = 0.0, 0.0
 """The epsilon of a form that has none, and its limit."""
 
-_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
-
-def identify(
-    x: ArrayLike | Source,
-    y: ArrayLike | Source,
-    *,
-    cotangent: ArrayLike | Source | None = None,
-    progress: Progress | None = None,
-    block_bytes: int = BLOCK_BYTES,
-) -> Identification:
-    """Find the normalization that turns x into y, or whose gradient y is.
-
-    All forms of `portnorm.conventions` are tried along each axis, each pair of axes and all of
-    them, with several orders of the norm, with the epsilons that are found in practice and those
-    that the data imply. The best explanation comes first, with all that cannot be told apart from
-    it on these data.
-
-    Args:
-        x: the input, of float16, bfloat16, float32 or float64, or a `portnorm.readers.Source`,
-            which is read block by block. float32 that holds numbers of bfloat16 alone counts as
-            bfloat16.
-        y: the output: of the shape of x, or of x with its last two axes exchanged. With a
-            cotangent, the gradient with respect to x.
-        cotangent: what arrived as gradient of the output, of the shape of x.
-        progress: called with what is being read, how much of it, and of how much.
-        block_bytes: about how much of each array to hold at one time.
+def search(data: Data, orders: Sequence[float] = ORDERS) -> Identification:
+    """Return the normalizations that explain the output best, with norms of some orders.
 
     Raises:
-        TypeError: an array is not of a floating-point dtype.
-        ValueError: the shapes do not fit, or there is no vector of finite numbers.
-
-    >>> x = np.random.default_rng(0).standard_normal((4, 8))
-    >>> print(identify(x, x / np.linalg.norm(x, axis=1, keepdims=True)).explanations[0])
-    F.normalize(x, dim=1)
+        ValueError: there is no vector of finite numbers that are not all zero.
     """
-    before, after = array_of(x, "x"), array_of(y, "y")
-    g = None if cotangent is None else array_of(cotangent, "cotangent")
-    for source in (before, after, *([] if g is None else [g])):
-        _check_dtype(source)
-    if g is not None and not before.shape == after.shape == g.shape:
-        raise ValueError(
-            f"expected three arrays of one shape, found {before.shape}, {g.shape} and {after.shape}"
-        )
-    check(before, after)
-    data = Data(before, after, g, progress or no_progress, block_bytes)
     found = [
         one
-        for one in layouts(before.shape, after.shape)
-        if data.holds(one) and not (one.transposed and g is not None)
+        for one in layouts(data.x.shape, data.shape)
+        if data.holds(one) and not (one.transposed and data.g is not None)
     ]
-    tried = [one for layout in found for one in _screened(data, layout)]
+    tried = [one for layout in found for one in _screened(data, layout, orders)]
     if not tried:
         raise ValueError("expected a vector of finite numbers that are not all zero, found none")
     tried.sort(key=lambda one: one[0])
@@ -111,51 +69,36 @@ def identify(
     return _ranked(data, measured)
 
 
+def tolerance_of(data: Data, layout: Layout) -> float:
+    """Return the relative error that a norm of the output may have."""
+    length = math.prod(data.shape[axis] for axis in layout.axes)
+    return 64 * data.grain * float(np.finfo(data.dtype).eps) * math.sqrt(length)
+
+
 def _is_possible(key: tuple[float, ...], best: tuple[float, ...]) -> bool:
     """Return whether a candidate may yet explain the output, by the shares that differ."""
     return key[0] <= 0.5 or best[0] > 0.5
 
 
-def check(x: Described, y: Described) -> None:
-    """Find out whether an array can come of another, by their shapes and dtypes.
-
-    Raises:
-        TypeError, ValueError: see `identify`.
-    """
-    for described in (x, y):
-        _check_dtype(described)
-    if not any(True for _ in layouts(x.shape, y.shape)) or 0 in x.shape:
-        raise ValueError(
-            f"expected two arrays of one shape, or with the last two axes exchanged, of one "
-            f"element or more, found {x.shape} and {y.shape}"
-        )
-
-
-def _check_dtype(described: Described) -> None:
-    if described.dtype not in _DTYPES:
-        *others, last = _DTYPES
-        raise TypeError(
-            f"{described.name}: expected {', '.join(others)} or {last}, found {described.dtype}"
-        )
-
-
 # --- the rows -------------------------------------------------------------------------------------
 
 
-def _screened(data: Data, layout: Layout) -> Iterator[tuple[tuple[float, ...], Candidate]]:
+def _screened(
+    data: Data, layout: Layout, orders: Sequence[float]
+) -> Iterator[tuple[tuple[float, ...], Candidate]]:
     """Yield candidates with their errors on some rows: the shortest ones, and others evenly."""
-    found = _sample(data, layout)
+    found = sample(data, layout)
     if found is None:
         return
     _, x, y, g = found
     noise = float(np.finfo(y.dtype).eps) * data.grain
-    for rank, candidate in enumerate(_candidates(layout, x, y, g, noise)):
+    for rank, candidate in enumerate(_candidates(layout, x, y, g, noise, orders)):
         apart = _distances(candidate, found, data.grain).max(axis=1)
         key = float((apart > _limit(x)).mean()), candidate.scales_all(x), float(np.median(apart))
         yield (*key, rank), candidate
 
 
-def _sample(data: Data, layout: Layout) -> Rows | None:
+def sample(data: Data, layout: Layout) -> Rows | None:
     """Return rows that are finite and not zero: the shortest of all, and others evenly."""
     most = data.most_rows(layout, _SCREENED)
     kept: list[Rows] = []
@@ -189,13 +132,13 @@ def _thinned(kept: list[Rows], most: int) -> Rows:
 
 
 def _candidates(
-    layout: Layout, x: Array, y: Array, g: Array | None, noise: float
+    layout: Layout, x: Array, y: Array, g: Array | None, noise: float, orders: Sequence[float]
 ) -> Iterable[Candidate]:
     wide = y.astype(np.float64)
     if g is None:
         with np.errstate(all="ignore"):
             divisors = (x * x).sum(axis=1) / (x * wide).sum(axis=1)
-        found = candidates(layout, x, divisors, noise)
+        found = candidates(layout, x, divisors, noise, orders)
         return in_float16(list(found), divisors) if y.dtype == np.float16 else found
     with np.errstate(all="ignore"):  # below the floor a gradient is the cotangent, divided by it
         floors = (g * g).sum(axis=1) / (g * wide).sum(axis=1)
@@ -359,7 +302,7 @@ def _notes(data: Data, best: Explanation) -> Iterator[str]:
         away = max(away, float(np.abs(known - 1).max(initial=0.0)))
         low, high = min(low, scales.min(initial=low)), max(high, scales.max(initial=high))
     length = math.prod(data.shape[axis] for axis in best.candidate.layout.axes)
-    tolerance = 64 * data.grain * float(np.finfo(data.dtype).eps) * math.sqrt(length)
+    tolerance = tolerance_of(data, best.candidate.layout)
     if away <= tolerance:
         yield (
             "The input is of unit norm already: it may be the output of a normalization itself, "

@@ -76,7 +76,7 @@ def test_every_form_axis_and_epsilon_is_named(number: int, rng: np.random.Genera
         assert found.fits
 
 
-@pytest.mark.parametrize("p", [1.0, 3.0, 0.5, math.inf, -math.inf])
+@pytest.mark.parametrize("p", [1.0, 3.0, 0.5, math.inf, -math.inf, 4.0, -1.0])
 def test_the_order_of_the_norm_is_named(p: float, rng: np.random.Generator) -> None:
     x = rng.standard_normal((30, 9)).astype(np.float32)
     y = x / np.linalg.norm(x, ord=p, axis=1, keepdims=True)
@@ -273,6 +273,50 @@ def test_an_output_that_was_normalized_twice_is_called_so(rng: np.random.Generat
     found = identify(x, y)
     assert not found.fits
     assert "The output is F.normalize(F.normalize(x, dim=2), dim=0)." in found.notes
+
+
+@pytest.mark.parametrize("factor", [-1.0, 1 / 0.07, 3e-5])
+@pytest.mark.parametrize(
+    ("name", "e"), [("max_norm", 1e-3), ("max_sum", 1e-4), ("norm_plus", 1e-8)]
+)
+def test_a_normalization_that_was_multiplied_is_named_with_its_factor(
+    name: str, e: float, factor: float, rng: np.random.Generator
+) -> None:
+    x = rng.standard_normal((60, 8)).astype(np.float32)
+    x[0] *= e / 10
+    y = (factor * normalized(x.astype(np.float64), FORMS[name], 1, e)).astype(np.float32)
+    found = identify(x, y)
+    assert found.factor == pytest.approx(factor, rel=1e-4)
+    assert is_named(found, name, (1,), e), str(found)
+    assert str(found).startswith(f"The output is {found.factor:.6g} * ")
+    assert not found.builds or factor == -1
+
+
+def test_no_factor_is_found_in_what_is_no_normalization(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((60, 8)).astype(np.float32)
+    centred = x - x.mean(axis=1, keepdims=True)
+    for y in (centred / x.std(axis=1, keepdims=True), np.exp(x), rng.permuted(x, axis=1), -x):
+        found = identify(x, y)
+        assert not found.fits
+        assert found.factor == 1
+
+
+@needs_torch
+@pytest.mark.parametrize("stored", [np.float16, np.float32])
+def test_float16_is_identified_in_whatever_dtype_it_is_stored(
+    stored: Any, rng: np.random.Generator
+) -> None:
+    import torch
+
+    x = rng.standard_normal((50, 8)).astype(np.float32)
+    x[0] *= 1e-7  # In float16 it has few digits,
+    x[1] = 0  # and the default epsilon is 0.
+    y = torch.nn.functional.normalize(torch.from_numpy(x).half(), dim=1)
+    for given in (x, x.astype(np.float16).astype(stored)):
+        found = identify(given, y.numpy().astype(stored))
+        assert str(found.best) == "F.normalize(x, dim=1)", str(found)
+        assert found.builds
+        assert found.dtype == ("" if given.dtype == np.float16 else "float16")
 
 
 def test_zeros_replaced_by_one_are_named_as_a_bound_below_all_norms(
