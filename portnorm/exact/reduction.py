@@ -279,33 +279,30 @@ def sum_squares_in_lanes(lanes: int, step: int, fused: bool) -> Callable[..., No
 
 
 @part
-def halve(terms, size, columns, length, stored):
+def halve(terms, size, columns, stored):
     """Sum rows into the first one: the upper half is added to the lower one.
 
     A row that is left over where a count is odd is added to the first one, so that a single row
     is added to itself. Each sum is rounded to what `stored` holds.
 
     Args:
-        terms: the rows.
+        terms: the rows, one after the other, so that half of them is one long row.
         size: how many rows there are.
-        columns: how many numbers of each row are summed.
-        length: how far the rows are from each other.
+        columns: how many numbers a row has.
         stored: of the type that is stored.
     """
     if size % 2:
-        add_rounded(terms, shifted(terms, (size - 1) * length), columns, stored)
+        add_rounded(terms, shifted(terms, (size - 1) * columns), columns, stored)
     half = size // 2
     while half > 0:
-        for i in range(half):
-            upper = shifted(terms, (half + i) * length)
-            add_rounded(shifted(terms, i * length), upper, columns, stored)
+        add_rounded(terms, shifted(terms, half * columns), half * columns, stored)
         if half > 2 and half % 2:
-            add_rounded(terms, shifted(terms, (half - 1) * length), columns, stored)
+            add_rounded(terms, shifted(terms, (half - 1) * columns), columns, stored)
         half //= 2
 
 
 @part
-def add_rounded(totals, added, columns, stored):
+def add_rounded(totals, added, length, stored):
     """Add one row to another, rounding each sum."""
-    for j in range(columns):
+    for j in range(length):
         totals[j] = rounded(totals[j] + added[j], stored)
