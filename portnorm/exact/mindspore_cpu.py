@@ -127,9 +127,10 @@ def l2_normalize_vjp(
         return gradient
     plan = _plan(x.shape, dim, x.itemsize, _LARGEST_TERMS)
     kernel = kernels.fill_gradient(rules.gradient_fused and x.dtype != np.float16)
-    scratch = (kernels.GRADIENT_ROWS + x.shape[dim]) * plan.block, _accumulator(x)
+    length = max(plan.block, ROW)
+    scratch = kernels.GRADIENT_ROWS * length + x.shape[dim] * plan.block, _accumulator(x)
     arrays = (memory(array) for array in (gradient, x, y, dy))
-    arguments = plan.block, *arrays, plan.reduced, plan.kept, floor
+    arguments = length, plan.block, *arrays, plan.reduced, plan.kept, floor
     threads.run(kernel, plan.units, x.size, scratch, *arguments)
     return gradient
 
@@ -196,6 +197,8 @@ def _plan(shape: Ints, dim: int, width: int, elements: int | None) -> _Plan:
     block = _CACHE_BYTES // 16 // width if inner > 1 else max(8, _CACHE_BYTES // (size * width))
     block = min(columns, block)
     if elements is not None:
+        if inner == 1 and size >= _LONG:
+            block = 1  # which `mindspore_kernels.walk` reads along
         block = max(1, min(block, elements // size))
     units = -(-columns // block) * math.prod(kept[1:, 0].tolist())
     visits = visit(reduced, kept, 3)
@@ -204,4 +207,6 @@ def _plan(shape: Ints, dim: int, width: int, elements: int | None) -> _Plan:
 
 _CACHE_BYTES = 32768
 _LARGEST_TERMS = 1 << 17
+_LONG = 64
+"""Elements of a vector from which on its gradient is faster by itself than beside others."""
 _DEFAULT_REFERENCE = MindSporeReference()

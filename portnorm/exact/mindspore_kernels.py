@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from portnorm.exact.blocks import Columns, division, place, row, store
+from portnorm.exact.blocks import ROW, Columns, division, place, row, store
 from portnorm.exact.machine.compilation import kernel, part
 from portnorm.exact.machine.ieee import (
     after_entering,
@@ -73,10 +73,29 @@ def flush(y, x):
 
 
 @part
-def multiply_rows(products, a, b, columns, stored):
-    """Multiply two rows."""
-    for j in range(columns):
-        products[j] = rounded(a[j] * b[j], stored)
+def walk(size, stride, columns, further):
+    """Return in which rows columns are read: elements in all, of a row, and steps of both.
+
+    One column is read along, so that its rows are vectors of a processor where it is contiguous.
+    Several are read across, one element of each column at a time.
+    """
+    if columns == 1:
+        return size, ROW, ROW * stride, stride
+    return size * columns, columns, stride, further
+
+
+@part
+def multiply(terms, a, b, start, steps, rows, second, stored):
+    """Multiply columns of two arrays."""
+    total, length, step, further = steps
+    for i in range(0, total, length):
+        taken = smaller(length, total - i)
+        a_row = row(a, start, further, taken, rows)
+        b_row = row(b, start, further, taken, second)
+        products = shifted(terms, i)
+        for j in range(taken):
+            products[j] = rounded(a_row[j] * b_row[j], stored)
+        start += step
 
 
 @functools.cache
@@ -94,46 +113,51 @@ def fill_gradient(fused: bool) -> Callable[..., None]:
 
     across = part(across, fused)
 
-    def fill_gradient(queue, buffer, block, gradient, x, y, dy, reduced, kept, epsilon):
+    def write(gradient, y, dy, start, steps, sums, divisors, rows, second, result):
+        total, length, step, further = steps
+        for i in range(0, total, length):
+            taken = smaller(length, total - i)
+            ys = row(y, start, further, taken, rows)
+            dys = row(dy, start, further, taken, second)
+            for j in range(taken):
+                result[j] = rounded(
+                    across(ys[j], dys[j], sums[j], gradient) / divisors[j], gradient
+                )
+            store(gradient, start, further, result, taken)
+            start += step
+
+    write = part(write, fused)
+
+    def fill_gradient(queue, buffer, length, block, gradient, x, y, dy, reduced, kept, epsilon):
         previous = enter_default_environment()
         gradient, x, y, dy = elements(gradient), elements(x), elements(y), elements(dy)
         reduced, kept, rows = elements(reduced), elements(kept), elements(buffer)
         floor = computed(after_entering(epsilon), x)
-        size, stride, further = reduced[0], reduced[1], kept[1]
-        second, sums, norms = (
-            shifted(rows, block),
-            shifted(rows, 2 * block),
-            shifted(rows, 3 * block),
+        size = reduced[0]
+        second, sums, divisors, result, terms = (
+            shifted(rows, length),
+            shifted(rows, 2 * length),
+            shifted(rows, 3 * length),
+            shifted(rows, 4 * length),
+            shifted(rows, GRADIENT_ROWS * length),
         )
-        result, terms = shifted(rows, 4 * block), shifted(rows, GRADIENT_ROWS * block)
         blocks = (kept[0] + block - 1) // block
         unit = take(queue)
         while unit >= 0:
             index, column = unit // blocks, unit % blocks * block
             columns = smaller(block, kept[0] - column)
             start = place(index, column, kept, 1)
-            for i in range(size):
-                at = start + i * stride
-                ys = row(y, at, further, columns, rows)
-                dys = row(dy, at, further, columns, second)
-                multiply_rows(shifted(terms, i * block), ys, dys, columns, x)
-            halve(terms, size, columns, block, x)
-            for j in range(columns):
-                sums[j] = terms[j]
-            for i in range(size):
-                xs = row(x, start + i * stride, further, columns, rows)
-                multiply_rows(shifted(terms, i * block), xs, xs, columns, x)
-            halve(terms, size, columns, block, x)
-            for j in range(columns):
-                norms[j] = rounded(square_root(terms[j]), x)
-            for i in range(size):
-                at = start + i * stride
-                ys = row(y, at, further, columns, rows)
-                dys = row(dy, at, further, columns, second)
-                for j in range(columns):
-                    divisor = norms[j] if norms[j] >= floor else floor
-                    result[j] = rounded(across(ys[j], dys[j], sums[j], x) / divisor, x)
-                store(gradient, at, further, result, columns)
+            steps = walk(size, reduced[1], columns, kept[1])
+            multiply(terms, y, dy, start, steps, rows, second, x)
+            halve(terms, size, columns, x)
+            for j in range(smaller(steps[0], steps[1])):
+                sums[j] = terms[smaller(j, columns - 1)]
+            multiply(terms, x, x, start, steps, rows, second, x)
+            halve(terms, size, columns, x)
+            for j in range(smaller(steps[0], steps[1])):
+                norm = rounded(square_root(terms[smaller(j, columns - 1)]), x)
+                divisors[j] = norm if norm >= floor else floor
+            write(gradient, y, dy, start, steps, sums, divisors, rows, second, result)
             unit = take_next(queue)
         leave_default_environment(previous)
 

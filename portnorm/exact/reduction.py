@@ -22,7 +22,7 @@ import numpy as np
 from portnorm.exact.blocks import DIM, Columns, count, offset, row
 from portnorm.exact.machine.compilation import part
 from portnorm.exact.machine.ieee import flushed, fused_multiply_add, rounded, widen
-from portnorm.exact.machine.lanes import lane, load_lanes, zero_lanes
+from portnorm.exact.machine.lanes import lane, load_lanes, transposed, zero_lanes
 from portnorm.exact.machine.pointers import shifted, smaller
 
 SQUARES, FUSED_SQUARES, FLUSHED_SQUARES, MAGNITUDES, NONZERO, LARGEST, SMALLEST = range(7)
@@ -31,8 +31,9 @@ POWERS, VALUES = 7, 8
 x != 0; max |x|; min |x|; |x|**p; x."""
 
 CHAINS = 8
-"""Columns whose sums are kept in registers."""
-BUFFERS = CHAINS
+"""Columns whose sums are kept in a register."""
+EIGHT = (0,) * CHAINS
+BUFFERS = 4
 """Rows of a buffer that sums from left to right take."""
 
 
@@ -118,11 +119,8 @@ def column_adder(kind: int, in_steps: bool) -> Callable[..., None]:
             if stride == 1:
                 done = columns - columns % CHAINS
                 for first in range(0, done, CHAINS):
-                    for begin in range(0, size, length):
-                        at = start + first * column_stride + begin
-                        taken = smaller(length, size - begin)
-                        chunk = Columns(at, 1, column_stride, taken, CHAINS)
-                        add_squares(shifted(totals, first), x, chunk, rows, length)
+                    at = start + first * column_stride
+                    add_squares(shifted(totals, first), x, at, column_stride, size)
         for j in range(done, columns):
             total = totals[j]
             for begin in range(0, size, length):
@@ -137,30 +135,37 @@ def column_adder(kind: int, in_steps: bool) -> Callable[..., None]:
 
 
 @part
-def add_squares(totals, x, block, rows, length):
-    """Add squares to eight running sums side by side, to hide how long an addition takes."""
-    start, _, step, size, _ = block
-    a = row(x, start, 1, size, rows)
-    b = row(x, start + step, 1, size, shifted(rows, length))
-    c = row(x, start + 2 * step, 1, size, shifted(rows, 2 * length))
-    d = row(x, start + 3 * step, 1, size, shifted(rows, 3 * length))
-    e = row(x, start + 4 * step, 1, size, shifted(rows, 4 * length))
-    f = row(x, start + 5 * step, 1, size, shifted(rows, 5 * length))
-    g = row(x, start + 6 * step, 1, size, shifted(rows, 6 * length))
-    h = row(x, start + 7 * step, 1, size, shifted(rows, 7 * length))
-    s, t, u, v = totals[0], totals[1], totals[2], totals[3]
-    w, y, z, q = totals[4], totals[5], totals[6], totals[7]
-    for i in range(size):
-        s = s + a[i] * a[i]
-        t = t + b[i] * b[i]
-        u = u + c[i] * c[i]
-        v = v + d[i] * d[i]
-        w = w + e[i] * e[i]
-        y = y + f[i] * f[i]
-        z = z + g[i] * g[i]
-        q = q + h[i] * h[i]
-    totals[0], totals[1], totals[2], totals[3] = s, t, u, v
-    totals[4], totals[5], totals[6], totals[7] = w, y, z, q
+def add_squares(totals, x, start, step, size):
+    """Add squares to eight running sums side by side, to hide how long an addition takes.
+
+    The columns are contiguous and `step` elements apart.
+    """
+    sums = load_lanes(totals, 0, zero_lanes(totals, EIGHT))
+    whole = size - size % CHAINS
+    for at in range(start, start + whole, CHAINS):
+        a = load_lanes(x, at, sums)
+        b = load_lanes(x, at + step, sums)
+        c = load_lanes(x, at + 2 * step, sums)
+        d = load_lanes(x, at + 3 * step, sums)
+        e = load_lanes(x, at + 4 * step, sums)
+        f = load_lanes(x, at + 5 * step, sums)
+        g = load_lanes(x, at + 6 * step, sums)
+        h = load_lanes(x, at + 7 * step, sums)
+        a, b, c, d, e, f, g, h = transposed((a, b, c, d, e, f, g, h))
+        sums = sums + a * a
+        sums = sums + b * b
+        sums = sums + c * c
+        sums = sums + d * d
+        sums = sums + e * e
+        sums = sums + f * f
+        sums = sums + g * g
+        sums = sums + h * h
+    for j in range(CHAINS):
+        total = lane(sums, j)
+        for i in range(whole, size):
+            value = widen(x[start + j * step + i])
+            total = total + value * value
+        totals[j] = total
 
 
 @functools.cache
@@ -192,7 +197,7 @@ def sum_by_threads(kind: int, in_steps: bool) -> Callable[..., Any]:
 
     def add_chunks(x, start, reduced, chunk, p, rows, length):
         size, stride, outside = reduced[0], reduced[1], shifted(reduced, DIM)
-        elements, partial = count(reduced), shifted(rows, CHAINS * length)
+        elements, partial = count(reduced), shifted(rows, BUFFERS * length)
         total = partial[0]
         for begin in range(0, elements, chunk):
             partial[0] = 0
@@ -279,33 +284,30 @@ def sum_squares_in_lanes(lanes: int, step: int, fused: bool) -> Callable[..., No
 
 
 @part
-def halve(terms, size, columns, length, stored):
+def halve(terms, size, columns, stored):
     """Sum rows into the first one: the upper half is added to the lower one.
 
     A row that is left over where a count is odd is added to the first one, so that a single row
     is added to itself. Each sum is rounded to what `stored` holds.
 
     Args:
-        terms: the rows.
+        terms: the rows, one after the other, so that half of them is one long row.
         size: how many rows there are.
-        columns: how many numbers of each row are summed.
-        length: how far the rows are from each other.
+        columns: how many numbers a row has.
         stored: of the type that is stored.
     """
     if size % 2:
-        add_rounded(terms, shifted(terms, (size - 1) * length), columns, stored)
+        add_rounded(terms, shifted(terms, (size - 1) * columns), columns, stored)
     half = size // 2
     while half > 0:
-        for i in range(half):
-            upper = shifted(terms, (half + i) * length)
-            add_rounded(shifted(terms, i * length), upper, columns, stored)
+        add_rounded(terms, shifted(terms, half * columns), half * columns, stored)
         if half > 2 and half % 2:
-            add_rounded(terms, shifted(terms, (half - 1) * length), columns, stored)
+            add_rounded(terms, shifted(terms, (half - 1) * columns), columns, stored)
         half //= 2
 
 
 @part
-def add_rounded(totals, added, columns, stored):
+def add_rounded(totals, added, length, stored):
     """Add one row to another, rounding each sum."""
-    for j in range(columns):
+    for j in range(length):
         totals[j] = rounded(totals[j] + added[j], stored)

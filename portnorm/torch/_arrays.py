@@ -24,6 +24,7 @@ from portnorm.torch._arguments import dtype_name, is_dense
 
 class _Exact(NamedTuple):
     ndarray: Any
+    dtypes: dict[torch.dtype, Any]
     torch_cpu: Any
     mindspore_cpu: Any
 
@@ -35,7 +36,8 @@ def _exact() -> _Exact:
 
     from portnorm.exact import mindspore_cpu, torch_cpu
 
-    return _Exact(np.ndarray, torch_cpu, mindspore_cpu)
+    dtypes = {of_torch: np.dtype(name) for of_torch, name in _NUMPY_DTYPES.items()}
+    return _Exact(np.ndarray, dtypes, torch_cpu, mindspore_cpu)
 
 
 def _function_of_torch(name: str, x: Tensor, reference: TorchReference) -> Callable[..., Any]:
@@ -70,14 +72,15 @@ def array(x: Tensor) -> Any:
     ended the call. Not `Tensor.numpy`, after which a tensor cannot be resized any more, as
     fully_shard does with parameters.
     """
-    dtype, strides = _NUMPY_DTYPES.get(x.dtype), None
+    exact = _exact()
+    dtype, strides = exact.dtypes.get(x.dtype), None
     if dtype is None:
         return x.numpy()  # which `portnorm.exact` refuses
     if not x.is_contiguous():
         strides = tuple(stride * x.itemsize for stride in x.stride())
     memory: Any = _Memory.from_address(x.data_ptr())
     memory.owner = x
-    return _exact().ndarray(x.shape, dtype, memory, 0, strides)
+    return exact.ndarray(x.shape, dtype, memory, 0, strides)
 
 
 def on_host(x: Tensor, reference: TorchReference | None = None) -> Tensor:

@@ -106,6 +106,21 @@ def test_random_cases(rng: np.random.Generator, dtype: str, kind: str) -> None:
     assert mismatches(rng, dtype, MindSporeReference.current(), kind) == []
 
 
+@DTYPES
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((5, 63), 1), ((3, 64), 1), ((2, 2, 257), 2), ((2, 513), -1), ((300, 1), 0), ((130, 9), 0)],
+)
+def test_gradients_of_long_vectors(
+    rng: np.random.Generator, dtype: str, shape: tuple[int, ...], axis: int
+) -> None:
+    """Vectors by themselves are read along, in several rows, and those beside others across."""
+    x, dy = values(rng, shape, dtype), values(rng, shape, dtype)
+    y = mindspore_cpu.l2_normalize(x, axis)
+    dx = mindspore_cpu.l2_normalize_vjp(x, y, dy, axis, 1e-4, MindSporeReference.current())
+    assert mismatch(dx, native_gradient(x, dy, axis, 1e-4)) == ""
+
+
 @pytest.mark.parametrize("kind", ["forward", "gradient"])
 def test_a_planted_fault_is_found(rng: np.random.Generator, kind: str) -> None:
     other = replace(MindSporeReference("2.9.0"), machine="aarch64")

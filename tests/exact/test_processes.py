@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,25 @@ def test_each_unit_is_taken_once_and_neighbours_far_apart(units: int, shares: in
     assert queue[1] == units
     if units >= 3 * shares > 3:
         assert abs(taken[1] - taken[0]) >= units // shares
+
+
+def test_a_thread_that_comes_late_keeps_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the next result cannot have that memory, and is written to new pages."""
+    with_cores(monkeypatch, 2)
+    busy, late = threading.Event(), threading.Event()
+
+    def keep_busy(queue: None, buffer: Array) -> None:
+        busy.set()
+        late.wait(10)
+
+    threads._submit([keep_busy, None, (1, np.float32), ()])
+    assert busy.wait(10)
+    y = torch_cpu.normalize(np.ones((1024, 1024), np.float32))
+    kept = weakref.ref(y)
+    del y
+    assert kept() is None
+    late.set()
+    threads._pools.clear()
 
 
 def test_the_caller_does_without_a_thread_that_has_no_memory(

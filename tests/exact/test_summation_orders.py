@@ -373,14 +373,14 @@ def test_halving(rng: np.random.Generator, dtype: str) -> None:
         stored, computed = kernel_array(array)
         terms = array.astype(computed).reshape(size, 3)
         exact = fractions(array)
-        from_python(halve)(terms.reshape(-1), size, 3, 3, stored)
+        from_python(halve)(terms.reshape(-1), size, 3, stored)
         expected = [orders.halved(exact[j::3], r) for j in range(3)]
         check_bits(terms[0], floats(expected, computed), size)
 
 
 def test_a_single_element_is_added_to_itself() -> None:
     terms = np.array([3.0])
-    from_python(halve)(terms, 1, 1, 1, terms)
+    from_python(halve)(terms, 1, 1, terms)
     assert terms[0] == 6
 
 

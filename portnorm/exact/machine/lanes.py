@@ -57,6 +57,11 @@ def lane(lanes: Any, index: int) -> Any:
     return lanes[index]
 
 
+def transposed(rows: Any) -> Any:
+    """Return the first lanes of rows, then the second ones, and so on: as many as rows."""
+    return tuple(np.stack(rows, 1))
+
+
 def spread(value: float, width: tuple[int, ...]) -> Any:
     """Return as many float64 lanes as `width` has entries, each of this value."""
     return np.full(len(width), value)
@@ -149,6 +154,27 @@ def _extract(lanes: Any, index: Any) -> Any:
         return builder.extract_element(arguments[0], index)
 
     return lanes.dtype(lanes, types.intp), generate
+
+
+@instruction(transposed)
+def _transposed(rows: Any) -> Any:
+    def generate(context: Any, builder: Any, arguments: Any) -> Any:
+        values, count = cgutils.unpack_tuple(builder, arguments[0]), rows.count
+        distance = count // 2
+        while distance:
+            # The matrix consists of squares of four squares, of which two change places.
+            stays = [j & distance == 0 for j in range(count)]
+            upper = [j if stays[j] else count + j - distance for j in range(count)]
+            lower = [j + distance if stays[j] else count + j for j in range(count)]
+            for i in filter(stays.__getitem__, range(count)):
+                pair = values[i], values[i + distance]
+                for at, order in ((i, upper), (i + distance, lower)):
+                    mask = ir.Constant(ir.VectorType(_I32, count), order)
+                    values[at] = builder.shuffle_vector(*pair, mask)
+            distance //= 2
+        return context.make_tuple(builder, rows, values)
+
+    return rows(rows), generate
 
 
 @instruction(spread)

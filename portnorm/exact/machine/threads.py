@@ -26,11 +26,11 @@ from portnorm.exact.machine.pointers import smaller
 SMALLEST_WORK = 1 << 20
 """Elements below which another thread costs more than it saves."""
 
-_Tasks: TypeAlias = "SimpleQueue[tuple[Callable[..., None], Any, Any, tuple[Any, ...]]]"
+_Tasks: TypeAlias = "SimpleQueue[list[Any]]"
 
 _TAKEN, _DONE, _UNITS, _SHARES = range(4)
 """What a queue holds: units taken, units done, all units, and shares into which they fall."""
-_NEW_QUEUE = np.zeros(4, np.int64)
+_NEW_QUEUE = np.array((0, 0, 0, 1), np.int64)
 
 
 def run(
@@ -54,18 +54,24 @@ def run(
         scratch: length and dtype of the buffer, of which each call has its own.
         arguments: what all calls have in common.
     """
-    workers = 1 if elements < SMALLEST_WORK else min(cores(), units)
     queue = _NEW_QUEUE.copy()
-    queue[_UNITS], queue[_SHARES] = units, workers
+    queue[_UNITS] = units
+    if elements < SMALLEST_WORK:
+        kernel(queue, np.empty(*scratch), *arguments)
+        return
+    workers = queue[_SHARES] = min(cores(), units)
+    task = [kernel, queue, scratch, arguments]
     try:
         for _ in range(workers - 1):
-            _submit(kernel, queue, scratch, *arguments)
+            _submit(task)
         kernel(queue, np.empty(*scratch), *arguments)
         while workers > 1 and not _all_done(queue):
             time.sleep(0)  # Another thread may need this core.
     except BaseException:
         queue[_TAKEN] = units
         raise
+    finally:
+        task.clear()  # A thread that comes late would keep the memory from the next call.
 
 
 @subroutine
@@ -119,10 +125,10 @@ def _all_done(queue: Any) -> bool:
     return bool(done == queue[_UNITS])
 
 
-def _submit(kernel: Callable[..., None], queue: Any, scratch: Any, *arguments: Any) -> None:
+def _submit(task: list[Any]) -> None:
     tasks = _tasks(os.getpid())
     if tasks is not None:
-        tasks.put((kernel, queue, scratch, arguments))
+        tasks.put(task)
 
 
 @functools.cache
@@ -161,8 +167,10 @@ def _tasks(process: int) -> _Tasks | None:
 
 def _serve(tasks: _Tasks) -> None:
     while True:
-        kernel, queue, scratch, arguments = tasks.get()
-        # What raises it takes no unit, so the caller does without this thread.
-        with contextlib.suppress(MemoryError):
-            kernel(queue, np.empty(*scratch), *arguments)
-        del kernel, queue, arguments  # Their memory is not to wait for the next task.
+        task = tuple(tasks.get())
+        if task:
+            kernel, queue, scratch, arguments = task
+            # What raises it takes no unit, so the caller does without this thread.
+            with contextlib.suppress(MemoryError):
+                kernel(queue, np.empty(*scratch), *arguments)
+            del task, kernel, queue, arguments  # Their memory is not to wait for the next task.
