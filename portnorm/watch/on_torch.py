@@ -188,7 +188,7 @@ def _array(found: Tensor) -> Any:
 def _unwrapped(found: Tensor) -> Tensor:
     """Return the values of a tensor inside torch.func's transforms: those of all the batch.
 
-    As `torch.func.debug_unwrap`, which torch 2.5 does not have.
+    As `torch.func.debug_unwrap`, which torch 2.6 does not have yet.
     """
     functorch: Any = torch._C._functorch
     while functorch.is_functorch_wrapped_tensor(found):

@@ -657,7 +657,7 @@ dist.destroy_process_group()
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this torch has no gloo",
 )
-@pytest.mark.skipif(torch.__version__ < "2.6", reason="F.normalize of torch 2.5 takes no DTensor")
+@pytest.mark.skipif(torch.__version__ < "2.7", reason="F.normalize of torch 2.6 takes no DTensor")
 def test_of_a_dtensor_the_whole_vectors_of_this_process_are_seen() -> None:
     assert run_python(SHARED).splitlines() == [
         "DTensor {(4, 3): 1} 4 0 True",
