@@ -83,6 +83,16 @@ def array(x: Tensor) -> Any:
     return exact.ndarray(x.shape, dtype, memory, 0, strides)
 
 
+def refuse_layout(x: Tensor) -> None:
+    """Refuse a sparse or another special layout."""
+    if x.layout != torch.strided or x.is_nested:
+        layout = "nested" if x.is_nested else str(x.layout).removeprefix("torch.")
+        raise StrictParityError(
+            f"parity='strict' cannot promise the bits of a tensor whose layout is {layout}: only "
+            "those of dense tensors are known. Use x.to_dense(), or parity='semantic'."
+        )
+
+
 def on_host(x: Tensor, reference: TorchReference | None = None) -> Tensor:
     """Return the tensor that an array can share memory with, in the same layout.
 
@@ -93,12 +103,7 @@ def on_host(x: Tensor, reference: TorchReference | None = None) -> Tensor:
     Raises:
         StrictParityError: a sparse or another special layout.
     """
-    if x.layout != torch.strided or x.is_nested:
-        layout = "nested" if x.is_nested else str(x.layout).removeprefix("torch.")
-        raise StrictParityError(
-            f"parity='strict' cannot promise the bits of a tensor whose layout is {layout}: only "
-            "those of dense tensors are known. Use x.to_dense(), or parity='semantic'."
-        )
+    refuse_layout(x)
     x = x.detach()
     if x.is_cuda and reference is not None and reference.is_cuda:
         offset = x.data_ptr() // x.itemsize % _MOST_IN_VECTOR

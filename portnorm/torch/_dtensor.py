@@ -77,7 +77,8 @@ def _call(operator: Any, tensors: list[Any], x: Any, constants: tuple[Any, ...])
     dims = constants[1] if is_torchs else constants[:1]
     reduced = {d % x.ndim for d in dims} if x.ndim and dims else set(range(x.ndim))
     whole_vectors = _placements(x, reduced)
-    pieces = [t.redistribute(placements=whole_vectors) for t in tensors]
+    # Detached, for torch 2.5 has no DTensor rule for detach_, which sending would call otherwise.
+    pieces = [t.detach().redistribute(placements=whole_vectors) for t in tensors]
     parts = [_at_hand(piece.to_local()) for piece in pieces]
     if is_torchs and x.dtype in _arrays.FLOATS and parts[0].numel():
         whole = Layout(tuple(x.shape), tuple(tuple(t.stride()) for t in tensors))

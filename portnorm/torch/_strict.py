@@ -79,6 +79,7 @@ def _refuse_kind(x: Tensor) -> None:
             f"parity='strict' cannot promise the bits of {kind}: only those of dense tensors of "
             f"float16, bfloat16, float32 and float64 are known. Normalize {instead}."
         )
+    _arrays.refuse_layout(x)
 
 
 # --- torch's normalize ----------------------------------------------------------------------------
@@ -133,9 +134,17 @@ def _cast_by_autocast(x: Tensor) -> Tensor:
     elements, because the rule is that of each kind of device.
     """
     kind = x.device.type
-    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+    if kind in _WITHOUT_AUTOCAST or not torch.is_autocast_enabled(kind):
         return x
     return x.to(torch.nn.functional.normalize(x.new_empty(0), dim=0).dtype)
+
+
+# Asked here, for torch 2.5 does not compile the question.
+_WITHOUT_AUTOCAST = frozenset(
+    kind
+    for kind in ("lazy", "maia", "meta", "mtia", "vulkan")
+    if not torch.amp.is_autocast_available(kind)
+)
 
 
 def _check_gradient(p: float) -> None:

@@ -186,8 +186,14 @@ def _array(found: Tensor) -> Any:
 
 
 def _unwrapped(found: Tensor) -> Tensor:
-    """Return the values of a tensor inside torch.func's transforms: those of all the batch."""
-    return torch.func.debug_unwrap(found) if _transforms() else found
+    """Return the values of a tensor inside torch.func's transforms: those of all the batch.
+
+    As `torch.func.debug_unwrap`, which torch 2.6 does not have yet.
+    """
+    functorch: Any = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(found):
+        found = functorch.get_unwrapped(found)
+    return found
 
 
 # --- accelerators ---------------------------------------------------------------------------------

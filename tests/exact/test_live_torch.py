@@ -49,6 +49,10 @@ PLANTED = {
 @pytest.mark.parametrize("fault", PLANTED)
 def test_a_planted_fault_is_found(torch: Any, rng: np.random.Generator, fault: str) -> None:
     reference, dtype = PLANTED[fault]
+    live = TorchReference.current()
+    rules = (live.capability, live.rules.lanes_fused, live.rules.tail[dtype])
+    if rules == (reference.capability, reference.rules.lanes_fused, reference.rules.tail[dtype]):
+        pytest.skip("in this torch it is no fault")
     reference = replace(reference, threads=torch.get_num_threads())
     found = mismatches(torch, rng, dtype, reference)
     assert any("elements of" in text for text in found)

@@ -18,7 +18,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import Partial, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.debug import CommDebugMode
 
@@ -145,6 +144,8 @@ def semantic_is_right_and_sends_sums_once(rng: np.random.Generator, mesh: Any) -
     for case in cases(rng, mesh, 120):
         if case.dtype not in tolerance or case.p != 2 or case.shape[case.shard] == 1:
             continue
+        if torch.__version__ < "2.7" and not case.l2:
+            continue  # whose F.normalize takes no DTensor
         found, messages = case.run(case.shared_x, case.shared_g, "semantic")
         expected, _ = case.run(case.x, case.g, "semantic")
         dims = tuple(range(case.x.ndim)) if case.dim is None else case.dim
@@ -194,6 +195,10 @@ def trained(model: nn.Module, x: Tensor, steps: int) -> list[float]:
 
 def a_model_that_is_fully_sharded_trains(rng: np.random.Generator, mesh: Any) -> None:
     """Both processes see the same batch, so that the losses are those of one process."""
+    if torch.__version__ < "2.6":
+        return  # its fully_shard needs a GPU, and the test is skipped
+    from torch.distributed.fsdp import fully_shard
+
     x = torch.from_numpy(rng.normal(size=(16, 6))).float()
     for parity in ("native", "semantic", "strict"):
         torch.manual_seed(0)

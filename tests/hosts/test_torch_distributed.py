@@ -46,6 +46,8 @@ CHECKS = (
 @pytest.mark.parametrize("check", CHECKS)
 def test_two_processes_agree_with_one(run: Any, check: str) -> None:
     """A check that failed ends the run, so that those after it fail, too."""
+    if check == "a_model_that_is_fully_sharded_trains" and torch.__version__ < "2.6":
+        pytest.skip("fully_shard of torch 2.5 needs a GPU")
     seed = run.args[-1]
     assert f"passed {check}" in run.stdout.splitlines(), f"seed {seed}\n{run.stderr[-4000:]}"
 

@@ -97,6 +97,8 @@ def test_levels_agree_in_dtype_under_autocast_on_cuda(call: Any, dtype: torch.dt
 def test_l2_normalize_says_what_to_do_with_the_bfloat16_of_autocast(
     parity: Any, graph: bool
 ) -> None:
+    if graph and torch.__version__ < "2.7":
+        pytest.skip("torch 2.6 keeps the text of an error in a whole graph to itself")
     call = CALLS[f"l2_normalize, {parity}"]
     call = torch.compile(call, fullgraph=True, backend="eager") if graph else call
     layer = torch.nn.Linear(4, 4)

@@ -446,7 +446,7 @@ def test_compiled_functions_work_and_are_not_seen(first: str) -> None:
     with watch() as found:
         assert bits([compiled(x)]) == alone
     assert bits([compiled(x)]) == alone
-    assert found.records == []
+    assert bool(found.records) == (torch.__version__ < "2.6")  # which compiles nothing in a mode
 
 
 # --- contexts -------------------------------------------------------------------------------------
@@ -657,6 +657,7 @@ dist.destroy_process_group()
     not (torch.distributed.is_available() and torch.distributed.is_gloo_available()),
     reason="this torch has no gloo",
 )
+@pytest.mark.skipif(torch.__version__ < "2.7", reason="F.normalize of torch 2.6 takes no DTensor")
 def test_of_a_dtensor_the_whole_vectors_of_this_process_are_seen() -> None:
     assert run_python(SHARED).splitlines() == [
         "DTensor {(4, 3): 1} 4 0 True",
