@@ -107,7 +107,7 @@ def _dim(size: int) -> Any:
 
 def left_to_right(x: Any) -> Any:
     """The slow path of torch, and the forward pass of MindSpore."""
-    total, rows = _memory(1), _memory(9 * len(x))
+    total, rows = _memory(1), _memory((reduction.BUFFERS + 1) * len(x))
     add_up = reduction.sum_left_to_right(SQUARES, False, False)
     add_up(total, x, _columns(x), _dim(len(x)), 2, rows, len(x))
     return total[0]
@@ -116,7 +116,7 @@ def left_to_right(x: Any) -> Any:
 def thread_chunks(x: Any) -> Any:
     """The slow path of torch for one sum of many elements, in chunks of seven."""
     add_up = reduction.sum_by_threads(SQUARES, False)
-    return add_up(x, 0, _dim(len(x)), 7, 2, _memory(9 * len(x)), len(x))
+    return add_up(x, 0, _dim(len(x)), 7, 2, _memory((reduction.BUFFERS + 1) * len(x)), len(x))
 
 
 def lanes(x: Any) -> Any:
@@ -154,7 +154,7 @@ def registers(x: Any) -> Any:
 
 def halving(x: Any) -> Any:
     """The sums in the gradient of MindSpore."""
-    reduction.halve(x, len(x), 1, 1, x)
+    reduction.halve(x, len(x), 1, x)
     return x[0]
 
 
