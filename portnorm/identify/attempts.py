@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -115,18 +114,22 @@ def _check_dtype(described: Described) -> None:
 
 def _factors(data: Data) -> Iterator[float]:
     """Yield by what the output may have been multiplied: most of its vectors have that norm."""
-    seen: list[float] = [1.0]
-    for p, layout in itertools.product(ORDERS, layouts(data.x.shape, data.shape)):
+    found: list[tuple[int, float]] = []
+    for layout in layouts(data.x.shape, data.shape):
         rows = sample(data, layout) if data.holds(layout) else None
         if rows is None or len(rows.x) < 2:
             continue
         x, y = rows.x, rows.y.astype(np.float64)
-        before, after = (vector_norms(one[:, :, None], p).reshape(-1) for one in (x, y))
         with np.errstate(all="ignore"):
-            factor = float(np.copysign(np.median(after), np.median((x * y).sum(axis=1))))
-        is_new = not any(math.isclose(factor, one, rel_tol=1e-3) for one in seen)
+            sign = float(np.median((x * y).sum(axis=1)))
         tolerance = tolerance_of(data, layout)
-        if _is_even(after, tolerance) and not _is_even(before, tolerance) and is_new:
+        for rank, p in enumerate(ORDERS):
+            before, after = (vector_norms(one[:, :, None], p).reshape(-1) for one in (x, y))
+            if _is_even(after, tolerance) and not _is_even(before, tolerance):
+                found.append((rank, math.copysign(float(np.median(after)), sign)))
+    seen: list[float] = [1.0]
+    for _, factor in sorted(found, key=lambda one: one[0]):  # the commonest order first
+        if not any(math.isclose(factor, one, rel_tol=1e-3) for one in seen):
             seen.append(factor)
             yield factor
 
