@@ -16,7 +16,7 @@ import pytest
 
 import portnorm
 from portnorm import terminal
-from tests.sampling import sampled
+from tests.sampling import SEED_OF_SAMPLES, sampled
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The OpenMP threads of one worker must not spin on the cores of another.
@@ -41,27 +41,23 @@ needs_mindspore = pytest.mark.skipif(
 _LONG = 60
 """Seconds of tests from which on it is worth to show where they go."""
 
-_SEED_OF_SAMPLES = "PORTNORM_SAMPLE_SEED"
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--full", action="store_true", help="run long tests, and matrices of live frameworks, whole"
-    )
+    parser.addoption("--full", action="store_true", help="run long tests, and matrices, whole")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw the seed before the workers of xdist start, which are to choose the same tests."""
     os.environ.setdefault(
-        _SEED_OF_SAMPLES, os.environ.get("PORTNORM_TEST_SEED") or str(_fresh_seed())
+        SEED_OF_SAMPLES, os.environ.get("PORTNORM_TEST_SEED") or str(_fresh_seed())
     )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     if config.getoption("--full"):
-        return "matrices of live frameworks: whole"
-    seed = os.environ[_SEED_OF_SAMPLES]
-    return f"matrices of live frameworks: samples, {_SEED_OF_SAMPLES}={seed}"
+        return "matrices: whole"
+    seed = os.environ[SEED_OF_SAMPLES]
+    return f"matrices: samples, {SEED_OF_SAMPLES}={seed}"
 
 
 @pytest.hookimpl(trylast=True)
@@ -69,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Leave out what is not in the samples, unless tests are named one by one."""
     if config.getoption("--full") or any("[" in argument for argument in config.args):
         return
-    kept = sampled(items, os.environ[_SEED_OF_SAMPLES])
+    kept = sampled(items, os.environ[SEED_OF_SAMPLES])
     left_out = set(items).difference(kept)
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])

@@ -1,4 +1,4 @@
-"""Matrices of live frameworks, of which each run takes a sample; `--full` runs them whole.
+"""Matrices of graphs and kernels, of which each run takes a sample; `--full` runs them whole.
 
 A matrix is a test with several axes, such as the mode, the dtype and the layout. A sample has every
 value of each axis, in combinations that the seed draws, so that many runs see all of them.
@@ -10,6 +10,9 @@ import random
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
+
+SEED_OF_SAMPLES = "PORTNORM_SAMPLE_SEED"
+"""The variable that holds the seed, which all workers of a run share."""
 
 Axes = Mapping[Any, Any]
 """The value of each axis."""
@@ -38,7 +41,16 @@ def sample(cells: Sequence[Axes], rng: random.Random) -> list[int]:
 MATRICES = {
     f"tests/{name}.py"
     for name in (
+        "certify/test_certify",
+        "certify/test_certify_cuda",
         "examples/test_examples",
+        "exact/test_bit_patterns",
+        "exact/test_golden_outputs",
+        "exact/test_ieee",
+        "exact/test_live_layouts",
+        "exact/test_live_torch",
+        "exact/test_processes",
+        "exact/test_summation_orders",
         "hosts/test_mindspore_definition",
         "hosts/test_mindspore_dynamic",
         "hosts/test_mindspore_forward",
@@ -56,7 +68,7 @@ MATRICES = {
         "hosts/test_torch_strict",
     )
 }
-"""Files whose matrices take long, for frameworks compile graphs in them. Others run whole."""
+"""Files whose matrices take long, for graphs or kernels are compiled in them. Others run whole."""
 
 
 def sampled(items: Sequence[Any], seed: str) -> list[Any]:

@@ -6,6 +6,7 @@ import functools
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,19 @@ ADOPTED = TorchReference("9.9.0+cpu", "avx2", 2, adopted=FOUND)
 
 
 @pytest.fixture
-def future(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The installed torch as a release that nobody compared, and a shorter comparison."""
+def future(monkeypatch: pytest.MonkeyPatch) -> TorchReference:
+    """The installed torch as a release that nobody compared, and a shorter comparison.
+
+    Returns what it is without that.
+    """
     import torch
 
+    live = TorchReference.current()
     monkeypatch.setattr(torch, "__version__", "9.9.0+cpu")
     monkeypatch.setattr(limits, "LEAST", LEAST)
     short = functools.partial(adoption.adopt, least=LEAST)
     monkeypatch.setattr("portnorm.certify.adopt", short)
+    return live
 
 
 def run(capsys: Any, path: Path, *options: str) -> tuple[int, str, str]:
@@ -114,8 +120,11 @@ def test_the_threads_may_be_those_of_another_machine() -> None:
 
 
 @needs_torch
-@pytest.mark.usefixtures("future")
-def test_a_build_is_adopted_with_the_newest_rules_that_fit(tmp_path: Path, capsys: Any) -> None:
+def test_a_build_is_adopted_with_the_newest_rules_that_fit(
+    tmp_path: Path, capsys: Any, future: TorchReference
+) -> None:
+    if future.rules != replace(future, version="2.13.0").rules:
+        pytest.skip("more elements are needed to tell the rules of this torch from newer ones")
     path = tmp_path / "adopted.json"
     code, out, _ = run(capsys, path, "--seed", "5")
     assert code == 0, out

@@ -243,9 +243,10 @@ def reciprocal(case: Case, x: Any) -> Any:
 
 
 def wrong_tail(reference: TorchReference) -> Implementation:
-    """Return the exact implementation, with the elements that do not fill a step never fused."""
+    """Return the exact implementation, with another rule for elements that do not fill a step."""
     wrong = replace(reference, version=f"{reference.version}.tail")
-    tail = MappingProxyType(dict.fromkeys(("float32", "float64", "bfloat16"), "fused"))
+    rule = "plain" if reference.rules.tail["float32"] == "fused" else "fused"
+    tail = MappingProxyType(dict.fromkeys(("float32", "float64", "bfloat16"), rule))
     by_threads: dict[int, Implementation] = {}
 
     def run(case: Case) -> Outcome:

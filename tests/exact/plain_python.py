@@ -29,9 +29,9 @@ PER_DTYPE = 6
 """Random cases for each dtype and reference."""
 
 
-def torch_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+def torch_results(rng: np.random.Generator, dtypes: list[str]) -> Iterator[tuple[str, Array]]:
     for reference in TORCH:
-        for dtype in STORAGE:
+        for dtype in dtypes:
             if dtype == "float16" and not reference.rules.float16:
                 continue
             for _ in range(PER_DTYPE):
@@ -52,9 +52,9 @@ CUDA = (
 )
 
 
-def cuda_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+def cuda_results(rng: np.random.Generator, dtypes: list[str]) -> Iterator[tuple[str, Array]]:
     for reference in CUDA:
-        for dtype in STORAGE:
+        for dtype in dtypes:
             for _ in range(3):
                 case = random_case(rng, dtype, elements=150)
                 arguments = *case.arguments[:3], reference
@@ -75,7 +75,7 @@ def cuda_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
             yield f"forward cuda {shape}", torch_cuda.normalize(x, 1.0, dim, 1e-12, reference)
 
 
-def shared_out(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+def shared_out(rng: np.random.Generator, dtypes: list[str]) -> Iterator[tuple[str, Array]]:
     """Sums that torch's threads share out, of one output and of several."""
     reference = TorchReference(threads=2)
     for dim in (None, 0):
@@ -84,8 +84,8 @@ def shared_out(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
         yield f"gradient {dim}", torch_cpu.normalize_vjp(x, g, 2.0, dim, 1e-12, reference)
 
 
-def powers(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
-    for dtype in STORAGE:
+def powers(rng: np.random.Generator, dtypes: list[str]) -> Iterator[tuple[str, Array]]:
+    for dtype in dtypes:
         for p in (3.0, 0.5, -1.5):
             case = random_case(rng, dtype, orders=(p,), elements=150)
             try:
@@ -94,9 +94,14 @@ def powers(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
                 yield f"{error!r} {case}", np.zeros(0, np.float32)
 
 
-def mindspore_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
+def without_bfloat16(dtypes: list[str]) -> list[str]:
+    """Return those that MindSpore's L2Normalize has."""
+    return [dtype for dtype in dtypes if dtype != "bfloat16"]
+
+
+def mindspore_results(rng: np.random.Generator, dtypes: list[str]) -> Iterator[tuple[str, Array]]:
     for reference in MINDSPORE:
-        for dtype in ("float16", "float32", "float64"):
+        for dtype in without_bfloat16(dtypes):
             short = [rng.integers(1, 8, rng.integers(1, 4)).tolist() for _ in range(PER_DTYPE)]
             for shape in map(tuple, (*short, [300], [2, 70])):
                 x, dy = (random_values(rng, int(np.prod(shape)), dtype) for _ in range(2))
@@ -109,8 +114,8 @@ def mindspore_results(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
                 yield f"gradient {name}", grad
 
 
-def definitions(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
-    for dtype in ("float16", "float32", "float64"):
+def definitions(rng: np.random.Generator, dtypes: list[str]) -> Iterator[tuple[str, Array]]:
+    for dtype in without_bfloat16(dtypes):
         for shape, dims in (((2, 530), (1,)), ((3, 70, 9), (1,)), ((2, 3, 2), (0, 2))):
             x, dy = (random_values(rng, int(np.prod(shape)), dtype) for _ in range(2))
             x, dy = x.reshape(shape), dy.reshape(shape)
@@ -120,17 +125,18 @@ def definitions(rng: np.random.Generator) -> Iterator[tuple[str, Array]]:
                 yield f"gradient {dtype}{shape} {definition}", divide_vjp(x, dy, definition)
 
 
-def results(seed: int) -> list[tuple[str, str]]:
-    """Return the name and the encoding of each result."""
+def results(seed: int, dtypes: int) -> list[tuple[str, str]]:
+    """Return the name and the encoding of each result, for as many dtypes."""
     rng = np.random.default_rng(seed)
+    drawn = rng.permutation(list(STORAGE))[:dtypes].tolist()
     parts = (torch_results, cuda_results, shared_out, powers, mindspore_results, definitions)
     with np.errstate(all="ignore"):
         return [
             (f"{number}: {name}", f"{array.dtype}{array.shape} {words(array).tobytes().hex()}")
             for part in parts
-            for number, (name, array) in enumerate(part(rng))
+            for number, (name, array) in enumerate(part(rng, drawn))
         ]
 
 
 if __name__ == "__main__":
-    json.dump(results(int(sys.argv[1])), sys.stdout)
+    json.dump(results(*map(int, sys.argv[1:])), sys.stdout)

@@ -31,7 +31,7 @@ OF_H100 = {
     if stored.reference == H100
     for number, digests in zip(stored.numbers, stored.digests, strict=True)
 }
-SAMPLE = 30
+SAMPLE = 18
 """Cases of the H100 in a run, and a sixth of that of each other device."""
 
 

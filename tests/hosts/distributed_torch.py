@@ -94,7 +94,7 @@ def cases(rng: np.random.Generator, mesh: Any, count: int) -> Iterator[Case]:
 
 
 def strict_keeps_its_bits(rng: np.random.Generator, mesh: Any) -> None:
-    for case in cases(rng, mesh, 160):
+    for case in cases(rng, mesh, 80):
         with set_options(reference=TorchReference(threads=case.threads)):
             expected, _ = case.run(case.x, case.g, "strict")
             found, messages = case.run(case.shared_x, case.shared_g, "strict")

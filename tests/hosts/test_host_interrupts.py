@@ -11,7 +11,7 @@ import random
 from tests.conftest import needs_mindspore, needs_torch
 from tests.imports.blocked import start_python
 
-INTERRUPTS = 60
+INTERRUPTS = 70
 """For each of forward and gradient, of either function."""
 
 COMMON = """
@@ -96,10 +96,14 @@ def run_interrupted(program: str, interrupts: int) -> None:
 
 
 @needs_torch
-def test_interrupts_leave_the_memory_of_torch_tensors_to_those_who_work_on_it() -> None:
-    run_interrupted(TORCH, INTERRUPTS)
+def test_interrupts_leave_the_memory_of_torch_tensors_to_those_who_work_on_it(
+    share: float,
+) -> None:
+    run_interrupted(TORCH, int(INTERRUPTS * share))
 
 
 @needs_mindspore
-def test_interrupts_leave_the_memory_of_mindspore_tensors_to_those_who_work_on_it() -> None:
-    run_interrupted(MINDSPORE, INTERRUPTS // 2)
+def test_interrupts_leave_the_memory_of_mindspore_tensors_to_those_who_work_on_it(
+    share: float,
+) -> None:
+    run_interrupted(MINDSPORE, int(INTERRUPTS * share))
