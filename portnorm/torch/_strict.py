@@ -48,6 +48,10 @@ def _is_plain(x: Any, dtypes: frozenset[torch.dtype]) -> bool:
         return False
 
 
+def _is_plain_dim(dim: Any) -> bool:
+    return type(dim) is int or (type(dim) is tuple and all(type(one) is int for one in dim))
+
+
 def _needs_gradient(x: Tensor) -> bool:
     return x.requires_grad and torch.is_grad_enabled()
 
@@ -90,7 +94,7 @@ def normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     if (
         is_plain_call()
         and _is_plain(input, _arrays.FLOATS)
-        and type(dim) is int
+        and _is_plain_dim(dim)
         and type(p) in _NUMBERS
         and type(eps) in _NUMBERS
     ):

@@ -442,3 +442,24 @@ def test_results_are_aligned_can_be_resized_and_lie_as_those_of_torch(rng: Any) 
         for result in results:
             assert result.data_ptr() % 64 == 0
             assert result.resize_(100).shape == (100,)
+
+
+def test_results_without_elements_have_the_strides_of_torchs(rng: Any) -> None:
+    for _ in range(50):
+        shape = tuple(rng.permutation([0, *rng.integers(0, 4, rng.integers(0, 4))]).tolist())
+        x = normal(rng, *shape).permute(*rng.permutation(len(shape)).tolist())
+        dim = rng.permutation(x.ndim)[: rng.integers(1, x.ndim + 1)].tolist()
+        for given in (dim[0], dim, tuple(dim)):
+            assert strict(x, 2.0, given).stride() == F.normalize(x, 2.0, given).stride(), (x, given)
+
+
+def test_a_plain_call_over_several_dims_takes_the_short_cut(
+    rng: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator makes torch import its compiler at the first call, which takes a second."""
+    monkeypatch.setattr("portnorm.torch._operators.normalize", None)
+    x = normal(rng, 3, 4, 5)
+    assert same_bits(strict(x, 2.0, (0, 2)), F.normalize(x, 2.0, (0, 2)))
+    assert same_bits(strict(x, 1, ()), F.normalize(x, 1, ()))
+    with pytest.raises(RuntimeError, match="dim 1 appears multiple times in the list of dims"):
+        strict(x, 2.0, (1, -2))
