@@ -273,7 +273,7 @@ class Reader:
             if made & {"torch.tensor", "mindspore.Tensor", "mindspore.tensor"} and bound.args:
                 return bound.args[0]
             full = self.operation(bound)
-            return full.given.get("value") if full is not None and full.name == "full" else None
+            return None if full is None else full.given.get("value")
         takes_numbers = done.framework == "mindspore" and not done.origin.endswith(".max")
         return bound if takes_numbers else None
 

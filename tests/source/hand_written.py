@@ -231,6 +231,9 @@ NONE_ON_TORCH = [
     "return x / (x.norm(dim=1, keepdim=True) + 1)",
     "return x / (x.norm(dim=1, keepdim=True) + steps)",
     "return x / torch.maximum(x.norm(dim=1, keepdim=True), y)",
+    "return x / torch.maximum(x.norm(dim=1, keepdim=True), y.f(x))",
+    "return x / torch.maximum(x.norm(dim=1, keepdim=True), torch.sum(y))",
+    "return x / torch.maximum(x.norm(dim=1, keepdim=True), torch.tensor())",
     "return x / torch.max(x.norm(dim=1, keepdim=True), 1)",
     "return x / x.norm(dim=1, keepdim=True).max(1)",
     # no function of torch

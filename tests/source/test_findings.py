@@ -19,7 +19,9 @@ from portnorm.source.edits import (
     apply,
     combine,
 )
-from portnorm.source.findings import Finding, Ignores, comments
+from portnorm.source.files import SourceFile
+from portnorm.source.findings import Finding, Ignores, comments, not_python
+from portnorm.source.names import NotPythonError
 from portnorm.source.report import report
 
 # --- comments -------------------------------------------------------------------------------------
@@ -371,6 +373,20 @@ def test_a_log_that_is_no_sarif_is_found(planted: dict[str, object]) -> None:
     log = {**json.loads(report("sarif", FINDINGS, "")), **planted}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(log, SARIF)
+
+
+def test_sarif_has_the_end_of_a_place() -> None:
+    found = Finding("a.py", 2, 3, "PN101", "m", end_line=4, end_column=9)
+    log = json.loads(report("sarif", [found], ""))
+    location = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert location["region"] == {"startLine": 2, "startColumn": 3, "endLine": 4, "endColumn": 9}
+
+
+def test_what_is_no_python_is_one_character_long() -> None:
+    source = SourceFile.parse("a.py", b"x = 1\ny = 3 3\n")
+    found = not_python(source, NotPythonError(2, 5, "invalid syntax"))
+    assert (found.line, found.column, found.end_line, found.end_column) == (2, 5, 2, 6)
+    assert found.lines == ("y = 3 3",)
 
 
 def test_absolute_paths_are_uris() -> None:

@@ -359,9 +359,12 @@ class Meanings:
 
     def _returned(self, function: ast.AST) -> Meaning:
         """Return what a function returns."""
-        returns = [one for one in ast.walk(function) if isinstance(one, ast.Return) and one.value]
-        values = [one.value for one in returns if self._function_around(one) is function]
-        return Meaning(either(self.of(one) for one in values if one).names, False)
+        values = [
+            self.of(one.value)
+            for one in ast.walk(function)
+            if isinstance(one, ast.Return) and one.value and self._function_around(one) is function
+        ]
+        return Meaning(either(values).names, False)
 
     def _function_around(self, node: ast.AST) -> ast.AST | None:
         kinds = (*_FUNCTIONS, ast.Lambda)

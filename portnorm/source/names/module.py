@@ -261,12 +261,13 @@ class Module:
             return f"it is {' or '.join(sorted(name.lstrip('./') for name in names))}"
         if isinstance(node, ast.Attribute):
             return f"it is a method of {self._owner(node)}, as far as this file tells"
-        return "nothing in this file binds the name"
+        bound = "this file binds it to something else"
+        return bound if self.variable(node) is not None else "nothing in this file binds the name"
 
     def _may_come_from_a_star(self, node: ast.expr) -> tuple[frozenset[str], str] | None:
         """Return which functions a name may be that star imports bind, and of which modules."""
         first = first_name(node)
-        if not self.scopes.stars or first is None or self.variable(node) is not None:
+        if first is None or self.variable(node) is not None:
             return None
         origins: set[str] = set()
         modules: set[str] = set()

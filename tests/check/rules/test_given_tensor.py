@@ -15,6 +15,8 @@ HITS = [
     "y = «ops.L2Normalize(x.reshape(2, 3))",
     "y = «ops.L2Normalize(a @ b)",
     "y = «ops.L2Normalize(x[:, 0])",
+    "y = «ops.L2Normalize(x[1:])",
+    "y = «ops.L2Normalize(x.abs()[0])",
     "def f(x):\n    y = «ops.L2Normalize(x)\n    return y, x.shape",
     "x = Tensor([1.0])\ny = «ops.L2Normalize(2 * x, epsilon=1e-6)",
     "y = «pt.L2Normalize(x, axis=-1)",
