@@ -325,7 +325,7 @@ def _new_axis(index: ast.expr) -> int | None:
     place = shown.index("None")
     if "..." not in shown:
         return place
-    return place - len(shown) if shown[0] == "..." and shown.count("...") == 1 else None
+    return place - len(shown) if shown[0] == "..." else None
 
 
 def is_called_epsilon(node: ast.expr) -> bool:

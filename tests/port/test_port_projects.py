@@ -300,7 +300,7 @@ def test_a_string_that_names_the_function_under_another_name_is_reported(
         folder,
         {
             "a.py": "from torch.nn.functional import normalize as my_normalize\n",
-            "b.py": "from unittest import mock\nmock.patch('a.my_normalize')\n",
+            "b.py": "from unittest import mock\nmock.patch('a.my_normalize')  # normalize\n",
         },
     )
     assert port("b.py") == 1

@@ -110,6 +110,8 @@ def test_a_kernel_that_could_not_be_measured_has_no_counterpart() -> None:
 def test_hundreds_of_terms_are_read_in_no_time() -> None:
     terms = "import torch\ny = " + " + ".join(f"x{i} * 2" for i in range(500))
     assert [*by_hand(Values(Module(f"{terms} / (x.norm() + 1e-8)\n")))] == []
+    long, other = (" + ".join([name] * 1000) for name in "xy")
+    assert [*by_hand(Values(Module(f"import torch\ny = ({long}) / ({other}).norm()\n")))] == []
     product = terms.replace("y = ", "y = torch.mul(") + ", x.norm())\n"
     assert [*by_hand(Values(Module(product)))] == []
 

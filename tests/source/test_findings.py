@@ -183,6 +183,25 @@ def test_text_has_one_line_for_each_finding() -> None:
     ]
 
 
+def test_excerpts_mark_each_line_without_what_it_is_indented_by() -> None:
+    lines = ("y = f(", "\t  x,", ")", "", "z")
+    shown = report("text", [Finding("a.py", 9, 5, "PN101", "m", None, 13, 0, 2, lines)], "1")
+    assert shown.splitlines()[1:] == [
+        "   |",
+        " 9 | y = f(",
+        "   |     ^^",
+        "10 |       x,",
+        "   |       ^^",
+        "11 | )",
+        "   | ^",
+        "12 |",
+        "   | ^",
+        "   | ...",
+        "",
+        "1",
+    ]
+
+
 def test_annotations_of_github_are_escaped() -> None:
     first, second, summary = report("github", FINDINGS, "2 findings").split("\n")
     assert first == (

@@ -8,6 +8,7 @@ from tests.check.rules.cases import MINDSPORE, assert_marked
 
 HITS = [
     "class A(nn.Cell):\n    def construct(self, x):\n        return «ops.L2Normalize(x)",
+    "class A(nn.Cell):\n    def construct(self, k, x):\n        return «ops.L2Normalize(x)",
     "y = «ops.L2Normalize(Tensor([1.0]))",
     "y = «ops.L2Normalize(ops.ones((2, 3)))",
     "y = «ops.L2Normalize(x, axis=1)",
