@@ -290,6 +290,12 @@ def test_what_is_reported_has_its_lines() -> None:
         ("ops.L2Normalize(1)(x=y)", ["PN206"]),
         ("ops.L2Normalize(1)(*x)", ["PN206"]),
         ("ops.L2Normalize(1)()", ["PN206"]),
+        ("n = ops.L2Normalize(1)\nn = z\nn(x, y)", []),
+        (
+            "class A:\n    def f(self, x):\n        self.n = ops.L2Normalize(1)\n"
+            "        self.n = z\n        return self.n(x, y)",
+            [],
+        ),
     ],
 )
 def test_operators_that_seem_to_be_misused_are_left_to_people(call: str, codes: list[str]) -> None:

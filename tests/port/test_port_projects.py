@@ -275,6 +275,18 @@ def test_an_import_that_no_other_file_takes_goes(
     assert text == "import portnorm.mindspore\ny = portnorm.mindspore.normalize(x)\n"
 
 
+@pytest.mark.parametrize(
+    "other",
+    ["import my_a as b_\ny = b_.F.relu(x)\n", "import my_a\ny = my_a.F.relu(x)\n"],
+)
+def test_an_import_that_a_file_takes_by_a_name_with_underlines_stays(
+    other: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(folder, {"my_a.py": F + "y = F.normalize(x)\n", "b.py": other})
+    port("--write", ".")
+    assert F in (folder / "my_a.py").read_text()
+
+
 def test_what_a_package_imports_is_there_for_others(folder: Path) -> None:
     make(folder, {"p/__init__.py": NORMALIZE + "y = normalize(x)\n"})
     port("--write", "p")

@@ -67,6 +67,7 @@ TORCH: dict[str, tuple[str, str | None]] = {
     "x = x * 1\nx /= x.norm(dim=1, keepdim=True)\nreturn x": ("norm", None),
     "y = x * 1\ny.div_(y.norm(dim=1, keepdim=True))\nreturn y": ("norm", None),
     "return (x + 0) / (x + 0).norm(dim=1, keepdim=True)": ("norm", None),
+    "return x / x.norm(dim=1, keepdim=True).clamp(min=0)": ("norm", UNBOUNDED),
     # epsilon as a bound
     "return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)": (
         "max_norm",
@@ -105,7 +106,12 @@ TORCH: dict[str, tuple[str, str | None]] = {
         "max_sum",
         "normalize(x, dim=1, eps=(eps) ** 0.5)",
     ),
+    "return x / x.norm(dim=1, keepdim=True).clamp(min=1)": (
+        "max_norm",
+        "normalize(x, dim=1, eps=1)",
+    ),
     # epsilon added
+    "return x / (x.norm(dim=1, keepdim=True) + 0.1)": ("norm_plus", None),
     "return x / (x.norm(dim=1, keepdim=True) + 1e-8)": ("norm_plus", None),
     "return 1. * x / (torch.norm(x, 2, 1, keepdim=True).expand_as(x) + 1e-12)": (
         "norm_plus",
@@ -228,6 +234,9 @@ NONE_ON_TORCH = [
     "m = x.mean(1, True)\ns = (x - m).pow(2).mean(1, keepdim=True)\n"
     "return (x - m) / (s + 1e-6).sqrt()",
     # two epsilons, or one that is none
+    "return x / (x.norm(dim=1, keepdim=True) + 0.11)",
+    "return x / (x.norm(dim=1, keepdim=True) + 0)",
+    "return x / x.norm(dim=1, keepdim=True).clamp(min=float('inf'))",
     "return x / (x.norm(dim=1, keepdim=True).clamp(min=1e-12) + 1e-8)",
     "return x / (x.pow(2).sum(1, keepdim=True) + 1e-8).sqrt().clamp(min=1e-6)",
     "return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12, max=1)",

@@ -229,7 +229,9 @@ def test_annotations_of_github_steer_neither_the_runner_nor_a_terminal() -> None
 
 
 def test_json_has_all_of_a_finding() -> None:
-    found = json.loads(report("json", FINDINGS, "", {"files": 3}))
+    shown = report("json", FINDINGS, "", {"files": 3})
+    assert shown.startswith('{\n  "portnorm": "')
+    found = json.loads(shown)
     assert found["files"] == 3
     assert found["findings"][0] == {
         "path": "a b/ä,c.py",
