@@ -69,6 +69,13 @@ LEFT = {
     F + "y = (G := F).normalize(x)\n": ATTRIBUTE,
     F + "class A:\n    @staticmethod\n    def m(x):\n        x.f = F\n"
     "        return x.f.normalize(1)\n": ATTRIBUTE,
+    "from mindspore import mint\n" + F + "G = mint.nn.functional if a else F\nG.normalize = f\n": (
+        "another function is put in the place of mindspore.mint.nn.functional.normalize "
+        "or torch.nn.functional.normalize"
+    ),
+    "import mindspore.mint\nmock.patch('a.F.normalize')\n": (
+        "a string names mindspore.mint.nn.functional.normalize or torch.nn.functional.normalize"
+    ),
     F + "y = eval(source='F.normalize(x)')\n": "the text that is run here may call it",
     F + "y = timeit.timeit(stmt='normalize(x)')\n": "the text that is run here may call it",
     F + "y = setattr(F, ('normalize'), z)\n": ("setattr may replace torch.nn.functional.normalize"),

@@ -65,7 +65,7 @@ class Indirect:
                 owners = self._meaning(node.value).names & MODULES
                 origins = frozenset(f"{one}.{node.attr}" for one in owners) & ORIGINS.keys()
                 if origins:
-                    why = f"another function is put in the place of {min(origins)}"
+                    why = f"another function is put in the place of {' or '.join(sorted(origins))}"
                     yield Place(node, "PN203", origins, why, True)
         for keyword in self._syntax.all_of(ast.keyword):
             if keyword.arg in NAMES:
@@ -149,7 +149,9 @@ class Indirect:
             origins = called(name, self._syntax.text)
         if origins:
             replaces = _function(self._syntax, node) in _REPLACE
-            yield Place(node, "PN201", origins, f"a string names {min(origins)}", replaces)
+            yield Place(
+                node, "PN201", origins, f"a string names {' or '.join(sorted(origins))}", replaces
+            )
 
 
 def _function(syntax: Syntax, node: ast.AST) -> str:

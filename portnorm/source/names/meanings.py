@@ -110,16 +110,10 @@ class Meanings:
         One of the modules may be handed on as a value in a way that is not followed, or named by a
         string. Where a name is given to these modules and little else, it is enough by itself.
         """
-        found: set[str] = set()
+        found = {f"{one}.{node.attr}" for one in self._handed_on} & ORIGINS.keys()
         is_named_so = node.attr == "L2Normalize" or last_name(node.value) in OWNER_NAMES
         if is_named_so and not isinstance(node.value, ast.Name):
             found |= called(node.attr, self._syntax.text)
-        chain, owner = node.attr, node.value
-        while True:
-            found |= {f"{one}.{chain}" for one in self._handed_on} & ORIGINS.keys()
-            if not isinstance(owner, ast.Attribute):
-                break
-            chain, owner = f"{owner.attr}.{chain}", owner.value
         return frozenset(found)
 
     # --- expressions -----------------------------------------------------------------------------

@@ -225,7 +225,9 @@ class Module:
             if others:
                 why = f"it may also mean {', '.join(others)} here"
             elif not plain:
-                why = f"it may be {min(origins)}, or what else is assigned, given or returned"
+                why = (
+                    f"it may be {' or '.join(origins)}, or what else is assigned, given or returned"
+                )
             elif self._is_misplaced(node):
                 why = "where it stands in an f-string is known from Python 3.12 on only"
             else:
