@@ -104,7 +104,7 @@ class Reader:
                 None  # another function, where the vectors may be others, or change before it runs
             )
         here, there = syntax.statement(name), syntax.statement(value)
-        if here is None or there is None or syntax.parent(here) is not syntax.parent(there):
+        if here is None or there is None:
             return None
         meant = {name.id}.union(*(_names(one) for one in (divisor.x, divisor.dim, divisor.eps)))
         if _may_change(syntax.block(here), there, here, meant):
@@ -189,7 +189,7 @@ class Reader:
         """Return the 2-norm of a tensor; None for other norms, and for those of matrices."""
         given = done.given
         dim, p = given.get("dim"), given.get("p")
-        order = 2 if p is None else self.values.constant(p)
+        order = self.values.constant(p)
         several = isinstance(dim, (ast.Tuple, ast.List))
         is_flat = done.origin in ("torch.norm", "torch.functional.norm") or (
             done.origin.endswith((".vector_norm", ".LpNorm"))

@@ -158,6 +158,12 @@ def test_edits_that_overlap_are_refused_and_made_one_after_the_other(edits: list
     assert combine([second, first]) == [second]
 
 
+def test_a_fix_is_made_as_a_whole_or_not_at_all() -> None:
+    first = Fix("a", (Edit((1, 1), (1, 3), "x"),))
+    second = Fix("b", (Edit((1, 2), (1, 4), "y"), Edit((1, 6), (1, 7), "z")))
+    assert combine([first, second]) == [first]
+
+
 def test_edits_that_touch_are_made_together() -> None:
     edits = [Edit((1, 1), (1, 3), "x"), Edit((1, 3), (1, 4), "y")]
     assert apply("abcd", edits) == "xyd"
@@ -197,6 +203,18 @@ def test_excerpts_mark_each_line_without_what_it_is_indented_by() -> None:
         "12 |",
         "   | ^",
         "   | ...",
+        "",
+        "1",
+    ]
+
+
+def test_excerpts_are_as_wide_as_the_numbers_that_they_show() -> None:
+    shown = report("text", [Finding("a.py", 6, 1, "PN101", "m", None, 10, 0, 2, ("z",) * 5)], "1")
+    assert shown.splitlines()[1:] == [
+        "  |",
+        *(r for n in "6789" for r in (f"{n} | z", "  | ^")),
+    ] + [
+        "  | ...",
         "",
         "1",
     ]

@@ -24,6 +24,7 @@ HITS = [
 ]
 MISSES = [
     "n = ops.L2Normalize(axis)",
+    "n = ops.L2Normalize(d)",
     "n = ops.L2Normalize(self.axis)",
     "def f(axis):\n    return ops.L2Normalize(axis)",
     "def f(d):\n    return ops.L2Normalize(d)",
