@@ -210,14 +210,8 @@ def test_excerpts_mark_each_line_without_what_it_is_indented_by() -> None:
 
 def test_excerpts_are_as_wide_as_the_numbers_that_they_show() -> None:
     shown = report("text", [Finding("a.py", 6, 1, "PN101", "m", None, 10, 0, 2, ("z",) * 5)], "1")
-    assert shown.splitlines()[1:] == [
-        "  |",
-        *(r for n in "6789" for r in (f"{n} | z", "  | ^")),
-    ] + [
-        "  | ...",
-        "",
-        "1",
-    ]
+    rows = [row for number in "6789" for row in (f"{number} | z", "  | ^")]
+    assert shown.splitlines()[1:] == ["  |", *rows, "  | ...", "", "1"]
 
 
 def test_annotations_of_github_are_escaped() -> None:
