@@ -47,8 +47,6 @@ def _from_here(path: str) -> str:
     here = os.getcwd()
     relative = os.path.relpath(path, here)
     while relative.startswith(os.pardir + os.sep) and not os.path.exists(f"{here}/.git"):
-        if here == os.path.dirname(here):
-            break
         here = os.path.dirname(here)
         relative = os.path.relpath(path, here)
     return relative.replace(os.sep, "/")

@@ -53,7 +53,7 @@ def port_file(
     unsafe: bool,
     project: Project = ALONE,
     per_file: Sequence[PerFile] = (),
-    hand_written: bool = False,
+    hand_written: bool,
 ) -> PortedFile:
     """Port a file; if it is not Python or a check of the result fails, leave it and say so."""
     port = functools.partial(

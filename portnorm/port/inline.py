@@ -97,7 +97,7 @@ def _axis(module: Module, call: ast.Call, given: Argument | None, unsafe: bool) 
         return None
     start, end = argument_span(module.syntax, call, arguments(call).index(given))
     text = module.syntax.text[start:end]
-    return text.partition("=")[2].strip() if given.keyword else text
+    return text.partition("=")[2].lstrip() if given.keyword else text
 
 
 def _call(module: Module, made: ast.Call, applied: ast.Call, more: str) -> tuple[Edit, ...]:

@@ -96,7 +96,7 @@ def by_hand(values: Values) -> Iterator[ByHand]:
     found = [*_divisions(values, imported)]
     for node, x, divisor in sorted(found, key=lambda one: syntax.start(one[0])):
         named = {origin.partition(".")[0] for origin in divisor.origins}
-        if len(named) <= 1 and (named or divisor.is_tensor):
+        if len(named) <= 1 and divisor.is_tensor:
             framework = (named or imported) if len(named or imported) == 1 else {""}
             yield _found(node, x, divisor, *framework)
 

@@ -104,7 +104,7 @@ class Reader:
                 None  # another function, where the vectors may be others, or change before it runs
             )
         here, there = syntax.statement(name), syntax.statement(value)
-        if here is None or there is None or syntax.parent(here) is not syntax.parent(there):
+        if here is None or there is None:
             return None
         meant = {name.id}.union(*(_names(one) for one in (divisor.x, divisor.dim, divisor.eps)))
         if _may_change(syntax.block(here), there, here, meant):
@@ -189,7 +189,7 @@ class Reader:
         """Return the 2-norm of a tensor; None for other norms, and for those of matrices."""
         given = done.given
         dim, p = given.get("dim"), given.get("p")
-        order = 2 if p is None else self.values.constant(p)
+        order = self.values.constant(p)
         several = isinstance(dim, (ast.Tuple, ast.List))
         is_flat = done.origin in ("torch.norm", "torch.functional.norm") or (
             done.origin.endswith((".vector_norm", ".LpNorm"))
@@ -273,7 +273,7 @@ class Reader:
             if made & {"torch.tensor", "mindspore.Tensor", "mindspore.tensor"} and bound.args:
                 return bound.args[0]
             full = self.operation(bound)
-            return full.given.get("value") if full is not None and full.name == "full" else None
+            return None if full is None else full.given.get("value")
         takes_numbers = done.framework == "mindspore" and not done.origin.endswith(".max")
         return bound if takes_numbers else None
 
@@ -325,7 +325,7 @@ def _new_axis(index: ast.expr) -> int | None:
     place = shown.index("None")
     if "..." not in shown:
         return place
-    return place - len(shown) if shown[0] == "..." and shown.count("...") == 1 else None
+    return place - len(shown) if shown[0] == "..." else None
 
 
 def is_called_epsilon(node: ast.expr) -> bool:

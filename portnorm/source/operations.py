@@ -85,13 +85,13 @@ class Operation:
         name: what it computes, a key of `_PARAMETERS`.
         given: what it is given, by parameter; what the object was constructed with, too.
         origin: the function in full, such as "torch.norm"; "" for a method.
-        is_tensor: whether no array of NumPy has such a method.
+        is_tensor: whether it takes no array of NumPy, as far as its name tells.
     """
 
     name: str
     given: dict[str, ast.expr]
-    origin: str = ""
-    is_tensor: bool = False
+    origin: str
+    is_tensor: bool
 
     @property
     def framework(self) -> str:
@@ -108,11 +108,11 @@ def operation(values: Values, call: ast.Call) -> Operation | None:
         with_tensor = _bound(arguments(call), _PARAMETERS[_FUNCTIONS[last]] if origin else ())
         if not origin or with_object is None or with_tensor is None:
             return None
-        return Operation(_FUNCTIONS[last], with_object | with_tensor, origin)
+        return Operation(_FUNCTIONS[last], with_object | with_tensor, origin, True)
     origin, last = _origin(values, call.func)
     if origin and not last[0].isupper():
         given = _bound(arguments(call), _PARAMETERS[_FUNCTIONS[last]])
-        return None if given is None else Operation(_FUNCTIONS[last], given, origin)
+        return None if given is None else Operation(_FUNCTIONS[last], given, origin, True)
     return _method(values, call)
 
 
@@ -131,7 +131,7 @@ def _method(values: Values, call: ast.Call) -> Operation | None:
         return None
     certain = function.attr in _OF_TENSORS_ONLY and function.attr not in values.methods
     named = {argument.keyword for argument in arguments(call)}
-    return Operation(name, given, is_tensor=certain or "keepdim" in named)
+    return Operation(name, given, "", certain or "keepdim" in named)
 
 
 def _qualified(values: Values, node: ast.expr) -> set[str]:

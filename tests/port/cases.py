@@ -194,6 +194,7 @@ REPORTED = {
     ),
     "from torch.nn.functional import *\ny = normalize(x)\n": ("mindspore", "PN202"),
     F + "portnorm = 3\ny = F.normalize(x)\n": ("mindspore", "PN203"),
+    F + "import other as portnorm\ny = F.normalize(x)\n": ("mindspore", "PN203"),
     "try:\n    from torch.nn.functional import normalize\nexcept ImportError:\n"
     "    normalize = None\ny = normalize(x)\n": ("mindspore", "PN203"),
     "import torch.nn.functional as F\nimport torchvision.transforms.functional as F\n"

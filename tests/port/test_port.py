@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portnorm.port import Target, port_source
+from portnorm.port import Ported, Target, port_source
 from tests.port.cases import REPORTED, TO_MINDSPORE, TO_TORCH, UNTOUCHED
 
 TARGETS = {"mindspore": TO_MINDSPORE, "torch": TO_TORCH}
@@ -107,10 +107,10 @@ def test_other_calls_of_these_names_are_counted() -> None:
 
 
 def test_the_comment_of_an_import_that_goes_is_kept() -> None:
-    text = "# above\nimport torch.nn.functional as F  # beside\ny = F.normalize(x)\n"
+    text = "# above\nimport torch.nn.functional as F  # beside # it\ny = F.normalize(x)\n"
     ported = port_source(text, to="mindspore").text
     assert "# above\n" in ported
-    assert "# beside\n" in ported
+    assert "\n# beside # it\n" in ported
     assert "functional" not in ported
 
 
@@ -290,6 +290,12 @@ def test_what_is_reported_has_its_lines() -> None:
         ("ops.L2Normalize(1)(x=y)", ["PN206"]),
         ("ops.L2Normalize(1)(*x)", ["PN206"]),
         ("ops.L2Normalize(1)()", ["PN206"]),
+        ("n = ops.L2Normalize(1)\nn = z\nn(x, y)", []),
+        (
+            "class A:\n    def f(self, x):\n        self.n = ops.L2Normalize(1)\n"
+            "        self.n = z\n        return self.n(x, y)",
+            [],
+        ),
     ],
 )
 def test_operators_that_seem_to_be_misused_are_left_to_people(call: str, codes: list[str]) -> None:
@@ -457,16 +463,35 @@ def test_everything_outside_the_edits_is_byte_for_byte_the_same(module: tuple[st
     assert all("import " in line for line in gone), gone
 
 
-def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("head", "broken", "wrong"),
+    [
+        ("", "y = (\n", "what came out is not Python"),
+        ("# coding: latin-1\n", "# coding: latin-1\ny = '\u0394'\n", "latin-1"),
+        ("", "y = 1\n", "a second run would change it again"),
+        ("", "import os, portnorm.gone\n", "it would import portnorm.gone, which does not exist"),
+    ],
+)
+def test_a_planted_fault_is_found(
+    head: str, broken: str, wrong: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from portnorm.port import file
     from portnorm.source.files import SourceFile
 
-    broken = file.Ported("y = (\n", 1)
-    monkeypatch.setattr(file, "port_source", lambda *a, **k: broken)
-    source = SourceFile.parse("a.py", b"import torch\ntorch.nn.functional.normalize(x)\n")
-    result = file.port_file(source, to="mindspore", style="adapter", unsafe=False)
+    def port(text: str, **_: object) -> Ported:
+        return Ported(f"{text}1\n" if broken == "y = 1\n" else broken, 1)
+
+    monkeypatch.setattr(file, "port_source", port)
+    text = f"{head}import torch\ntorch.nn.functional.normalize(x)\n"
+    source = SourceFile.parse("a.py", text.encode())
+    result = file.port_file(
+        source, to="mindspore", style="adapter", unsafe=False, hand_written=False
+    )
     assert result.new == result.old == source.text
-    assert [finding.code for finding in result.findings] == ["PN209"]
+    (finding,) = result.findings
+    assert (finding.code, finding.line, finding.column) == ("PN209", 1, 1)
+    assert finding.message.startswith("the file is left as it is: ")
+    assert wrong in finding.message
 
 
 @pytest.mark.parametrize("style", ["adapter", "inline"])
@@ -501,6 +526,13 @@ def test_what_a_call_needs_comes_before_it(text: str, style: str) -> None:
     calls = [k for k, part in enumerate(parts) if "normalize(y" in part]
     assert needed == sorted(needed)
     assert [*needed, *calls] == sorted([*needed, *calls]), ported.text
+
+
+def test_a_helper_stands_on_lines_of_its_own() -> None:
+    text = '"""Doc."""; import torch.nn.functional as F; F.normalize(y)\nz = 1\n'
+    ported = port_source(text, to="mindspore", style="inline").text
+    assert ported.startswith('"""Doc."""; import mindspore\n\n\ndef _normalize(')
+    assert ported.endswith("\n\n\nimport torch.nn.functional as F; _normalize(y)\nz = 1\n")
 
 
 MINT = "from mindspore import mint\n"
@@ -607,7 +639,16 @@ def test_calls_of_a_function_that_the_module_replaces_are_left_to_people(patch: 
     assert "may put another function in the place of" in ported.reported[1].message
 
 
-@pytest.mark.parametrize("look", ["y = getattr(F, 'normalize')(x)\n", "hasattr(F, 'normalize')\n"])
+@pytest.mark.parametrize(
+    "look",
+    [
+        "y = getattr(F, 'normalize')(x)\n",
+        "hasattr(F, 'normalize')\n",
+        "y = vars(F)['normalize'](x)\n",
+        "f('torch.nn.functional.normalize')\n",
+        "y = eval('F.normalize(x)')\n",
+    ],
+)
 def test_looking_the_function_up_replaces_nothing(look: str) -> None:
     text = f"import torch.nn.functional as F\n{look}y = F.normalize(x)\n"
     ported = port_source(text, to="mindspore")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from portnorm import cli
+from portnorm.port.diff import unified_diff
 from portnorm.source import files
 
 SOURCE = (
@@ -233,6 +234,20 @@ def test_a_diff_quotes_names_as_git_does(
     assert diff.count(b"\n+++ ") == 1
     subprocess.run(["git", "apply"], input=diff, check=True, capture_output=True)
     assert b"portnorm.mindspore.normalize" in Path(name).read_bytes()
+
+
+def test_a_diff_escapes_what_is_no_letter_and_nothing_else(tmp_path: Path) -> None:
+    header = unified_diff(str(tmp_path / 'a"b ~\x7f!.py'), b"a\n", b"b\n").splitlines()[0]
+    assert header.endswith(b'/a\\042b ~\\177!.py"')
+
+
+def test_a_diff_of_files_above_in_no_repository_names_them_from_the_folder_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    first, second, *_ = unified_diff("../../c/d.py", b"a\n", b"b\n").splitlines()
+    assert (first, second) == (b"--- a/c/d.py", b"+++ b/c/d.py")
 
 
 @pytest.mark.parametrize("form", ["json", "sarif"])

@@ -216,6 +216,26 @@ def test_other_functions_of_a_project_are_listed_with_the_reason(
 
 
 @pytest.mark.parametrize(
+    ("there", "here", "reason"),
+    [
+        ("from torch import *\n", "from a import normalize as f\ny = f(x).normalize()\n", "f(x)"),
+        ("from torch import *\n", "from a import normalize\ny = normalize(x)\n", "a.normalize"),
+        ("from b import *\n", "from a import normalize\ny = normalize(x)\n", "a.normalize"),
+        ("def f():\n    return jax.nn\n", "from a import f\ny = f().normalize(x)\n", "f()"),
+        ("class A:\n    pass\n", "from a import A\ny = A().normalize(x)\n", "A()"),
+    ],
+)
+def test_why_a_function_of_a_project_is_another_one_is_told(
+    there: str, here: str, reason: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(folder, {"a.py": there, "c.py": "import torch\n" + here})
+    port("c.py")
+    (file,) = json.loads(capsys.readouterr().out)["files"]
+    of = "it is " if reason == "a.normalize" else "it is a method of "
+    assert file["places"][-1]["reason"].startswith(of + reason)
+
+
+@pytest.mark.parametrize(
     "other",
     [
         {"b.py": "from a import F\ny = F.relu(x)\n"},
@@ -255,6 +275,18 @@ def test_an_import_that_no_other_file_takes_goes(
     assert text == "import portnorm.mindspore\ny = portnorm.mindspore.normalize(x)\n"
 
 
+@pytest.mark.parametrize(
+    "other",
+    ["import my_a as b_\ny = b_.F.relu(x)\n", "import my_a\ny = my_a.F.relu(x)\n"],
+)
+def test_an_import_that_a_file_takes_by_a_name_with_underlines_stays(
+    other: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(folder, {"my_a.py": F + "y = F.normalize(x)\n", "b.py": other})
+    port("--write", ".")
+    assert F in (folder / "my_a.py").read_text()
+
+
 def test_what_a_package_imports_is_there_for_others(folder: Path) -> None:
     make(folder, {"p/__init__.py": NORMALIZE + "y = normalize(x)\n"})
     port("--write", "p")
@@ -271,6 +303,22 @@ def test_check_follows_imports_too(folder: Path, capsys: pytest.CaptureFixture[s
     )
     assert cli.main(["check", ".", "--format", "concise", "--select", "PN113"]) == 1
     assert capsys.readouterr().out.startswith("./b.py:2:5: PN113 ")
+
+
+def test_a_string_that_names_the_function_under_another_name_is_reported(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(
+        folder,
+        {
+            "a.py": "from torch.nn.functional import normalize as my_normalize\n",
+            "b.py": "from unittest import mock\nmock.patch('a.my_normalize')  # normalize\n",
+        },
+    )
+    assert port("b.py") == 1
+    (found,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (found["code"], found["line"]) == ("PN201", 2)
+    assert found["message"] == "a string names torch.nn.functional.normalize"
 
 
 def test_stubs_are_read(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,7 @@ TORCH: dict[str, tuple[str, str | None]] = {
     "return x / torch.sqrt((x ** 2).sum(1)).unsqueeze(1)": ("norm", UNBOUNDED),
     "return x / torch.sum(torch.square(x), 1, keepdim=True) ** 0.5": ("norm", UNBOUNDED),
     "return x / x.square().sum(1, keepdim=True).pow(0.5)": ("norm", UNBOUNDED),
+    "return x / x.mul(x).sum(1, keepdim=True).sqrt()": ("norm", UNBOUNDED),
     "return x * torch.rsqrt(x.pow(2).sum(1, keepdim=True))": ("norm", UNBOUNDED),
     "return x.pow(2).sum(1, keepdim=True).rsqrt() * x": ("norm", UNBOUNDED),
     "return torch.mul(x, torch.pow(x, 2).sum(1, keepdim=True) ** -0.5)": ("norm", UNBOUNDED),
@@ -66,6 +67,7 @@ TORCH: dict[str, tuple[str, str | None]] = {
     "x = x * 1\nx /= x.norm(dim=1, keepdim=True)\nreturn x": ("norm", None),
     "y = x * 1\ny.div_(y.norm(dim=1, keepdim=True))\nreturn y": ("norm", None),
     "return (x + 0) / (x + 0).norm(dim=1, keepdim=True)": ("norm", None),
+    "return x / x.norm(dim=1, keepdim=True).clamp(min=0)": ("norm", UNBOUNDED),
     # epsilon as a bound
     "return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)": (
         "max_norm",
@@ -104,7 +106,12 @@ TORCH: dict[str, tuple[str, str | None]] = {
         "max_sum",
         "normalize(x, dim=1, eps=(eps) ** 0.5)",
     ),
+    "return x / x.norm(dim=1, keepdim=True).clamp(min=1)": (
+        "max_norm",
+        "normalize(x, dim=1, eps=1)",
+    ),
     # epsilon added
+    "return x / (x.norm(dim=1, keepdim=True) + 0.1)": ("norm_plus", None),
     "return x / (x.norm(dim=1, keepdim=True) + 1e-8)": ("norm_plus", None),
     "return 1. * x / (torch.norm(x, 2, 1, keepdim=True).expand_as(x) + 1e-12)": (
         "norm_plus",
@@ -174,6 +181,9 @@ NONE_ON_TORCH = [
     "return x * x.norm(dim=1, keepdim=True) ** -2",
     "return y * x / x.norm(dim=1, keepdim=True)",
     "return x.norm(dim=1, keepdim=True) / x",
+    "return x * (1 / y)",
+    "n = y + 1\nreturn x / n",
+    "n = torch.relu(y)\nreturn x / n",
     "return x / x.norm(dim=1, keepdim=True).detach()",
     "return x * x.norm(dim=1, keepdim=True)",
     "return x / x.pow(2).sum(1, keepdim=True).rsqrt()",
@@ -200,6 +210,11 @@ NONE_ON_TORCH = [
     "return x / x.norm(dim=2)[:, None]",
     "return x / x.norm(dim=1, keepdim=k)",
     "return x / x.norm(dim=1, keepdim=True).expand_as(y).t()",
+    "return x / x.norm(dim=1, keepdim=True).expand_as(y)",
+    "return x / x.norm(dim=1, keepdim=True).mul(x)",
+    "return x / x.norm(dim=-2)[None, ...]",
+    "return x / x.add(x).sum(1, keepdim=True).sqrt()",
+    "return x / x.mul(y).sum(1, keepdim=True).sqrt()",
     # another norm
     "return x / x.norm(p=1, dim=1, keepdim=True)",
     "return x / x.norm(1, 1, True)",
@@ -222,6 +237,9 @@ NONE_ON_TORCH = [
     "m = x.mean(1, True)\ns = (x - m).pow(2).mean(1, keepdim=True)\n"
     "return (x - m) / (s + 1e-6).sqrt()",
     # two epsilons, or one that is none
+    "return x / (x.norm(dim=1, keepdim=True) + 0.11)",
+    "return x / (x.norm(dim=1, keepdim=True) + 0)",
+    "return x / x.norm(dim=1, keepdim=True).clamp(min=float('inf'))",
     "return x / (x.norm(dim=1, keepdim=True).clamp(min=1e-12) + 1e-8)",
     "return x / (x.pow(2).sum(1, keepdim=True) + 1e-8).sqrt().clamp(min=1e-6)",
     "return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12, max=1)",
@@ -231,6 +249,9 @@ NONE_ON_TORCH = [
     "return x / (x.norm(dim=1, keepdim=True) + 1)",
     "return x / (x.norm(dim=1, keepdim=True) + steps)",
     "return x / torch.maximum(x.norm(dim=1, keepdim=True), y)",
+    "return x / torch.maximum(x.norm(dim=1, keepdim=True), y.f(x))",
+    "return x / torch.maximum(x.norm(dim=1, keepdim=True), torch.sum(y))",
+    "return x / torch.maximum(x.norm(dim=1, keepdim=True), torch.tensor())",
     "return x / torch.max(x.norm(dim=1, keepdim=True), 1)",
     "return x / x.norm(dim=1, keepdim=True).max(1)",
     # no function of torch

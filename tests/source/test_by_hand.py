@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from portnorm.source.by_hand import ByHand, by_hand
+from portnorm.source.by_hand import ByHand, by_hand, might_contain
 from portnorm.source.names import Module
 from portnorm.source.values import Values
 from tests.source.hand_written import (
@@ -110,5 +110,25 @@ def test_a_kernel_that_could_not_be_measured_has_no_counterpart() -> None:
 def test_hundreds_of_terms_are_read_in_no_time() -> None:
     terms = "import torch\ny = " + " + ".join(f"x{i} * 2" for i in range(500))
     assert [*by_hand(Values(Module(f"{terms} / (x.norm() + 1e-8)\n")))] == []
+    long, other = (" + ".join([name] * 1000) for name in "xy")
+    assert [*by_hand(Values(Module(f"import torch\ny = ({long}) / ({other}).norm()\n")))] == []
     product = terms.replace("y = ", "y = torch.mul(") + ", x.norm())\n"
     assert [*by_hand(Values(Module(product)))] == []
+
+
+def test_each_of_many_is_found() -> None:
+    text = "import torch\n" + "y = x / x.norm(dim=1, keepdim=True)\n" * 50
+    assert len([*by_hand(Values(Module(text)))]) == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "does"),
+    [
+        (b"import torch\nx.norm()", True),
+        (b"import mindspore\nops.sqrt(x)", True),
+        (b"import torch\nx.mean()", False),
+        (b"import jax\nx.norm()", False),
+    ],
+)
+def test_files_without_the_words_are_ruled_out(text: bytes, does: bool) -> None:
+    assert might_contain(text) == does

@@ -19,7 +19,9 @@ from portnorm.source.edits import (
     apply,
     combine,
 )
-from portnorm.source.findings import Finding, Ignores, comments
+from portnorm.source.files import SourceFile
+from portnorm.source.findings import Finding, Ignores, comments, not_python
+from portnorm.source.names import NotPythonError
 from portnorm.source.report import report
 
 # --- comments -------------------------------------------------------------------------------------
@@ -156,6 +158,12 @@ def test_edits_that_overlap_are_refused_and_made_one_after_the_other(edits: list
     assert combine([second, first]) == [second]
 
 
+def test_a_fix_is_made_as_a_whole_or_not_at_all() -> None:
+    first = Fix("a", (Edit((1, 1), (1, 3), "x"),))
+    second = Fix("b", (Edit((1, 2), (1, 4), "y"), Edit((1, 6), (1, 7), "z")))
+    assert combine([first, second]) == [first]
+
+
 def test_edits_that_touch_are_made_together() -> None:
     edits = [Edit((1, 1), (1, 3), "x"), Edit((1, 3), (1, 4), "y")]
     assert apply("abcd", edits) == "xyd"
@@ -179,6 +187,31 @@ def test_text_has_one_line_for_each_finding() -> None:
         r"odd\x1b[31m\n.py:1:1: PN001 bad\x1b line",
         "3 findings",
     ]
+
+
+def test_excerpts_mark_each_line_without_what_it_is_indented_by() -> None:
+    lines = ("y = f(", "\t  x,", ")", "", "z")
+    shown = report("text", [Finding("a.py", 9, 5, "PN101", "m", None, 13, 0, 2, lines)], "1")
+    assert shown.splitlines()[1:] == [
+        "   |",
+        " 9 | y = f(",
+        "   |     ^^",
+        "10 |       x,",
+        "   |       ^^",
+        "11 | )",
+        "   | ^",
+        "12 |",
+        "   | ^",
+        "   | ...",
+        "",
+        "1",
+    ]
+
+
+def test_excerpts_are_as_wide_as_the_numbers_that_they_show() -> None:
+    shown = report("text", [Finding("a.py", 6, 1, "PN101", "m", None, 10, 0, 2, ("z",) * 5)], "1")
+    rows = [row for number in "6789" for row in (f"{number} | z", "  | ^")]
+    assert shown.splitlines()[1:] == ["  |", *rows, "  | ...", "", "1"]
 
 
 def test_annotations_of_github_are_escaped() -> None:
@@ -208,7 +241,9 @@ def test_annotations_of_github_steer_neither_the_runner_nor_a_terminal() -> None
 
 
 def test_json_has_all_of_a_finding() -> None:
-    found = json.loads(report("json", FINDINGS, "", {"files": 3}))
+    shown = report("json", FINDINGS, "", {"files": 3})
+    assert shown.startswith('{\n  "portnorm": "')
+    found = json.loads(shown)
     assert found["files"] == 3
     assert found["findings"][0] == {
         "path": "a b/ä,c.py",
@@ -371,6 +406,20 @@ def test_a_log_that_is_no_sarif_is_found(planted: dict[str, object]) -> None:
     log = {**json.loads(report("sarif", FINDINGS, "")), **planted}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(log, SARIF)
+
+
+def test_sarif_has_the_end_of_a_place() -> None:
+    found = Finding("a.py", 2, 3, "PN101", "m", end_line=4, end_column=9)
+    log = json.loads(report("sarif", [found], ""))
+    location = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+    assert location["region"] == {"startLine": 2, "startColumn": 3, "endLine": 4, "endColumn": 9}
+
+
+def test_what_is_no_python_is_one_character_long() -> None:
+    source = SourceFile.parse("a.py", b"x = 1\ny = 3 3\n")
+    found = not_python(source, NotPythonError(2, 5, "invalid syntax"))
+    assert (found.line, found.column, found.end_line, found.end_column) == (2, 5, 2, 6)
+    assert found.lines == ("y = 3 3",)
 
 
 def test_absolute_paths_are_uris() -> None:

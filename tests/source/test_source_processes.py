@@ -46,6 +46,15 @@ def test_outcomes_keep_the_order_of_the_files(tmp_path: Path, jobs: int) -> None
     assert seen == [("files", done, 66) for done in range(1, 67)]
 
 
+def test_on_one_core_no_process_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cores(process: int) -> set[int]:
+        return {0} if process == 0 else {0, 1}
+
+    monkeypatch.setattr(os, "sched_getaffinity", cores, raising=False)
+    outcomes = run(many(tmp_path, 100), length, has_x)
+    assert {one.result[1] for one in outcomes if one.result} == {os.getpid()}
+
+
 @pytest.mark.parametrize("taken", [100, 3])
 def test_nothing_of_the_processes_is_left(tmp_path: Path, taken: int) -> None:
     """A pool that ends with the process writes "Bad file descriptor" to stderr now and then."""

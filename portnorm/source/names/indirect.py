@@ -65,7 +65,7 @@ class Indirect:
                 owners = self._meaning(node.value).names & MODULES
                 origins = frozenset(f"{one}.{node.attr}" for one in owners) & ORIGINS.keys()
                 if origins:
-                    why = f"another function is put in the place of {min(origins)}"
+                    why = f"another function is put in the place of {' or '.join(sorted(origins))}"
                     yield Place(node, "PN203", origins, why, True)
         for keyword in self._syntax.all_of(ast.keyword):
             if keyword.arg in NAMES:
@@ -81,8 +81,7 @@ class Indirect:
         if text in NAMES:
             yield from self._of_last_name(node, text)
         elif text.replace(".", "_").isidentifier():
-            if text.rpartition(".")[2] in NAMES:
-                yield from self._of_path(node, text)
+            yield from self._of_path(node, text)
         elif _function(self._syntax, node) in _RUN_TEXT and _calls_one(text):
             origins = frozenset().union(*(called(name, text) for name in NAMES if name in text))
             yield Place(node, "PN201", origins, "the text that is run here may call it")
@@ -141,18 +140,18 @@ class Indirect:
         function = _function(self._syntax, node)
         if function in _LOOK_UP:
             return f"{function} finds", False
-        return f"{function} may replace", True
+        return f"{function or 'a string'} may replace", True
 
     def _of_path(self, node: ast.Constant, text: str) -> Iterator[Place]:
         owner, _, name = text.rpartition(".")
-        origins = frozenset({text}) & ORIGINS.keys()
-        if not origins and owner:
-            origins = self._elsewhere(text).names & ORIGINS.keys()
-            if not origins and owner.rpartition(".")[2] in OWNER_NAMES | {"ops"}:
-                origins = called(name, self._syntax.text)
+        origins = frozenset({text, *self._elsewhere(text).names}) & ORIGINS.keys()
+        if not origins and owner.rpartition(".")[2] in OWNER_NAMES | {"ops"}:
+            origins = called(name, self._syntax.text)
         if origins:
             replaces = _function(self._syntax, node) in _REPLACE
-            yield Place(node, "PN201", origins, f"a string names {min(origins)}", replaces)
+            yield Place(
+                node, "PN201", origins, f"a string names {' or '.join(sorted(origins))}", replaces
+            )
 
 
 def _function(syntax: Syntax, node: ast.AST) -> str:

@@ -17,10 +17,6 @@ class Meaning(NamedTuple):
     names: frozenset[str] = frozenset()
     plain: bool = True
 
-    def then(self, rest: str) -> Meaning:
-        """Return the meaning with more behind each name."""
-        return Meaning(frozenset(name + rest for name in self.names), self.plain)
-
 
 UNKNOWN = Meaning()
 

@@ -110,16 +110,10 @@ class Meanings:
         One of the modules may be handed on as a value in a way that is not followed, or named by a
         string. Where a name is given to these modules and little else, it is enough by itself.
         """
-        found: set[str] = set()
+        found = {f"{one}.{node.attr}" for one in self._handed_on} & ORIGINS.keys()
         is_named_so = node.attr == "L2Normalize" or last_name(node.value) in OWNER_NAMES
         if is_named_so and not isinstance(node.value, ast.Name):
             found |= called(node.attr, self._syntax.text)
-        chain, owner = node.attr, node.value
-        while True:
-            found |= {f"{one}.{chain}" for one in self._handed_on} & ORIGINS.keys()
-            if not isinstance(owner, ast.Attribute):
-                break
-            chain, owner = f"{owner.attr}.{chain}", owner.value
         return frozenset(found)
 
     # --- expressions -----------------------------------------------------------------------------
@@ -359,9 +353,12 @@ class Meanings:
 
     def _returned(self, function: ast.AST) -> Meaning:
         """Return what a function returns."""
-        returns = [one for one in ast.walk(function) if isinstance(one, ast.Return) and one.value]
-        values = [one.value for one in returns if self._function_around(one) is function]
-        return Meaning(either(self.of(one) for one in values if one).names, False)
+        values = [
+            self.of(one.value)
+            for one in ast.walk(function)
+            if isinstance(one, ast.Return) and one.value and self._function_around(one) is function
+        ]
+        return Meaning(either(values).names, False)
 
     def _function_around(self, node: ast.AST) -> ast.AST | None:
         kinds = (*_FUNCTIONS, ast.Lambda)

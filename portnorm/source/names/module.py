@@ -225,7 +225,9 @@ class Module:
             if others:
                 why = f"it may also mean {', '.join(others)} here"
             elif not plain:
-                why = f"it may be {min(origins)}, or what else is assigned, given or returned"
+                why = (
+                    f"it may be {' or '.join(origins)}, or what else is assigned, given or returned"
+                )
             elif self._is_misplaced(node):
                 why = "where it stands in an f-string is known from Python 3.12 on only"
             else:
@@ -261,12 +263,13 @@ class Module:
             return f"it is {' or '.join(sorted(name.lstrip('./') for name in names))}"
         if isinstance(node, ast.Attribute):
             return f"it is a method of {self._owner(node)}, as far as this file tells"
-        return "nothing in this file binds the name"
+        bound = "this file binds it to something else"
+        return bound if self.variable(node) is not None else "nothing in this file binds the name"
 
     def _may_come_from_a_star(self, node: ast.expr) -> tuple[frozenset[str], str] | None:
         """Return which functions a name may be that star imports bind, and of which modules."""
         first = first_name(node)
-        if not self.scopes.stars or first is None or self.variable(node) is not None:
+        if first is None or self.variable(node) is not None:
             return None
         origins: set[str] = set()
         modules: set[str] = set()

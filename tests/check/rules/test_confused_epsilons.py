@@ -10,6 +10,7 @@ HITS = [
     "a = ops.L2Normalize(1, 1e-24)\nb = «ops.L2Normalize(1, 1e-20)",
     "a = ops.L2Normalize(1, 1e-16)\nb = «ops.L2Normalize(0, 2e-16)",
     "a = ops.L2Normalize(1, 1e-24)\nb = «ops.L2Normalize(1, 1e-20)\nc = «ops.L2Normalize(1, 3e-18)",
+    "a = ops.L2Normalize(1, e)\nb = ops.L2Normalize(1, 1e-24)\nc = «ops.L2Normalize(1, 1e-20)",
     "E = 1e-12\na = ops.L2Normalize(1, E ** 2)\nb = «ops.L2Normalize(1, E ** 2 * 4)",
     "class A:\n    def __init__(self):\n        self.n = ops.L2Normalize(1, 1e-24)\n"
     "class B:\n    def __init__(self):\n        self.n = «P.L2Normalize(1, 1e-30)",
@@ -22,6 +23,9 @@ MISSES = [
     "a = pm.L2Normalize(1, 1e-24)\nb = ops.L2Normalize(1, 1e-20)",
     "a = pm.L2Normalize(1, 1e-24)\nb = pm.L2Normalize(1, 1e-20)",
     "a = ops.L2Normalize(1, e)\nb = ops.L2Normalize(1, f)",
+    "a = ops.L2Normalize(1, 2 * e)\nb = ops.L2Normalize(1, 1e-24)",
+    "a = ops.L2Normalize(1, e * 2)\nb = ops.L2Normalize(1, 1e-24)",
+    "a = ops.L2Normalize(1, 1 / 0)\nb = ops.L2Normalize(1, -e)",
 ]
 
 

@@ -37,6 +37,8 @@ HITS = [
     "class Config:\n    EPS = 1e-12\nn = «ops.L2Normalize(1, Config.EPS)",
 ]
 MISSES = [
+    "def f(eps=1e-12):\n    return ops.L2Normalize(1, eps.of)",
+    "def f(eps=1e-12):\n    eps = g()\n    return ops.L2Normalize(1, eps)",
     "EPS = 1\nif x:\n    EPS = 1e-12\nelse:\n    n = ops.L2Normalize(1, EPS)",
     "if x:\n    EPS = 1e-12\nn = ops.L2Normalize(1, EPS)",
     "n = ops.L2Normalize(1, -1e-12)",

@@ -8,6 +8,7 @@ from tests.check.rules.cases import MINDSPORE, assert_marked
 
 HITS = [
     "class A(nn.Cell):\n    def construct(self, x):\n        return «ops.L2Normalize(x)",
+    "class A(nn.Cell):\n    def construct(self, k, x):\n        return «ops.L2Normalize(x)",
     "y = «ops.L2Normalize(Tensor([1.0]))",
     "y = «ops.L2Normalize(ops.ones((2, 3)))",
     "y = «ops.L2Normalize(x, axis=1)",
@@ -15,12 +16,15 @@ HITS = [
     "y = «ops.L2Normalize(x.reshape(2, 3))",
     "y = «ops.L2Normalize(a @ b)",
     "y = «ops.L2Normalize(x[:, 0])",
+    "y = «ops.L2Normalize(x[1:])",
+    "y = «ops.L2Normalize(x.abs()[0])",
     "def f(x):\n    y = «ops.L2Normalize(x)\n    return y, x.shape",
     "x = Tensor([1.0])\ny = «ops.L2Normalize(2 * x, epsilon=1e-6)",
     "y = «pt.L2Normalize(x, axis=-1)",
 ]
 MISSES = [
     "n = ops.L2Normalize(axis)",
+    "n = ops.L2Normalize(d)",
     "n = ops.L2Normalize(self.axis)",
     "def f(axis):\n    return ops.L2Normalize(axis)",
     "def f(d):\n    return ops.L2Normalize(d)",

@@ -85,6 +85,13 @@ def test_it_is_looked_for_on_demand_only() -> None:
             "is NaN; no call has the same numbers: NaN is the gradient of a zero vector as it is "
             "written, and not of the call",
         ),
+        (
+            MINDSPORE,
+            "y = x / ops.norm(x, 2, 1, True)",
+            "x / max(norm, 1e-12) is written by hand: a vector of zeros gives 0, and its gradient "
+            "is 1e+12 times what arrives; no call has the same numbers: MindSpore's LpNorm, which "
+            "computes this norm, has another gradient below its epsilon",
+        ),
     ],
 )
 def test_the_message_has_the_form_and_the_exact_call(head: str, case: str, said: str) -> None:
