@@ -218,6 +218,28 @@ def test_of_imports_only_what_is_unused_goes(text: str, kept: str) -> None:
     compile(ported.text, "ported.py", "exec")
 
 
+def test_an_import_that_hands_its_name_on_keeps_no_other() -> None:
+    text = (
+        "from torch.nn.functional import normalize as normalize\n"
+        "import torch.nn.functional as F\nnormalize(x)\nF.normalize(x)\n"
+    )
+    assert port_source(text, to="mindspore").text == (
+        "import portnorm.mindspore\nfrom torch.nn.functional import normalize as normalize\n"
+        "portnorm.mindspore.normalize(x)\nportnorm.mindspore.normalize(x)\n"
+    )
+
+
+def test_where_no_import_is_left_one_comes_behind_the_docstring() -> None:
+    text = (
+        "'Doc.'\n\n# About f.\ndef f(x):\n    import torch.nn.functional as F\n"
+        "    return F.normalize(x)\n"
+    )
+    assert port_source(text, to="mindspore").text == (
+        "'Doc.'\nimport portnorm.mindspore\n\n# About f.\ndef f(x):\n"
+        "    return portnorm.mindspore.normalize(x)\n"
+    )
+
+
 def test_an_import_at_the_end_of_a_file_goes_without_a_line_end() -> None:
     text = "def f(x):\n    return F.normalize(x)\nimport torch.nn.functional as F"
     assert port_source(text, to="mindspore").text == (

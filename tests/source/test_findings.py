@@ -208,6 +208,11 @@ def test_excerpts_mark_each_line_without_what_it_is_indented_by() -> None:
     ]
 
 
+def test_excerpts_mark_a_last_line_up_to_its_end() -> None:
+    found = Finding("a.py", 9, 5, "PN101", "m", None, 10, 0, 5, ("y = f(", "  x) + 1"))
+    assert report("text", [found], "1").splitlines()[4:6] == ["10 |   x) + 1", "   |   ^^"]
+
+
 def test_excerpts_are_as_wide_as_the_numbers_that_they_show() -> None:
     shown = report("text", [Finding("a.py", 6, 1, "PN101", "m", None, 10, 0, 2, ("z",) * 5)], "1")
     rows = [row for number in "6789" for row in (f"{number} | z", "  | ^")]
