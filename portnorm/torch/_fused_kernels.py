@@ -44,7 +44,9 @@ def _inverse_norm(squares, epsilon, DOUBLE: tl.constexpr):
     above = squares > epsilon  # not where it is NaN or a tie
     floored = tl.where(above, squares, epsilon).to(tl.float64)
     exponent = (floored.to(tl.int64, bitcast=True) >> 52) & 0x7FF
-    half = (exponent - 1023) >> 1
+    # At the floor r is 1 at least: beside a NaN there may be elements that are larger than the
+    # floor, and they must not overflow before they are multiplied by r.
+    half = ((exponent - 1023) >> 1) + tl.where(above, 0, 1)
     if not DOUBLE:
         half = tl.minimum(tl.maximum(half, -126), 126)
     down = ((1023 - half) << 52).to(tl.float64, bitcast=True)

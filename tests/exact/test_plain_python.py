@@ -53,8 +53,8 @@ def test_plain_python_gives_the_same_bits(compiled: Compiled) -> None:
 
 def test_a_planted_fault_is_found(compiled: Compiled) -> None:
     fault = (
-        "import portnorm.exact.reduction as reduction\n"
-        "reduction.fused_multiply_add = lambda a, b, c: a * b + c"
+        "import numpy as np\nimport portnorm.exact.reduction as reduction\n"
+        "reduction.fused_multiply_add = lambda a, b, c: np.nextafter(a * b + c, c)"
     )
     found = differing(compiled, fault)
     assert found

@@ -153,6 +153,7 @@ def special_rows(dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
         "-inf": [-math.inf],
         "NaN and inf": [math.nan, math.inf],
         "inf and 0": [math.inf, 0.0, -0.0],
+        "NaN and almost too large": [math.nan, 0.0095 * torch.finfo(dtype).max],
     }.items():
         row = base.clone()
         row[5 : 5 + len(values)] = torch.tensor(values, dtype=torch.float64)
