@@ -6,7 +6,6 @@ import ctypes
 import gc
 import importlib.util
 import os
-import random
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,7 +15,7 @@ import pytest
 
 import portnorm
 from portnorm import terminal
-from tests.sampling import SEED_OF_SAMPLES, sampled
+from tests.sampling import SEED_OF_SAMPLES, drawn_seed, sampled, seed_of_test
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The OpenMP threads of one worker must not spin on the cores of another.
@@ -48,9 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw the seed before the workers of xdist start, which are to choose the same tests."""
-    os.environ.setdefault(
-        SEED_OF_SAMPLES, os.environ.get("PORTNORM_TEST_SEED") or str(_fresh_seed())
-    )
+    os.environ.setdefault(SEED_OF_SAMPLES, str(drawn_seed()))
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -81,10 +78,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def _fresh_seed() -> int:
-    return random.SystemRandom().getrandbits(32)
-
-
 @pytest.fixture
 def share(request: pytest.FixtureRequest) -> float:
     """Of the calls of a long test those that this run makes; all with `--full`."""
@@ -94,9 +87,7 @@ def share(request: pytest.FixtureRequest) -> float:
 @pytest.fixture
 def rng() -> np.random.Generator:
     """A generator with a fresh seed in every run; PORTNORM_TEST_SEED repeats one."""
-    seed = int(os.environ.get("PORTNORM_TEST_SEED") or _fresh_seed())
-    print(f"PORTNORM_TEST_SEED={seed}")
-    return np.random.default_rng(seed)
+    return np.random.default_rng(seed_of_test())
 
 
 @pytest.fixture(autouse=True)

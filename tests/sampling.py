@@ -6,6 +6,7 @@ value of each axis, in combinations that the seed draws, so that many runs see a
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -13,6 +14,22 @@ from typing import Any
 
 SEED_OF_SAMPLES = "PORTNORM_SAMPLE_SEED"
 """The variable that holds the seed, which all workers of a run share."""
+
+
+def drawn_seed() -> int:
+    """Return PORTNORM_TEST_SEED, or a fresh seed that nothing in this process has an influence on.
+
+    Hypothesis seeds the generator of `random`, which would draw the same one in every run.
+    """
+    return int(os.environ.get("PORTNORM_TEST_SEED") or random.SystemRandom().getrandbits(32))
+
+
+def seed_of_test() -> int:
+    """Return the seed of a random test, and print what repeats it."""
+    seed = drawn_seed()
+    print(f"PORTNORM_TEST_SEED={seed}")
+    return seed
+
 
 Axes = Mapping[Any, Any]
 """The value of each axis."""

@@ -38,7 +38,7 @@ def item(path: str, *axes: str) -> Any:
 
 
 @pytest.mark.parametrize("path", ["tests/test_options.py", min(MATRICES)])
-def test_only_matrices_of_live_frameworks_are_sampled(path: str) -> None:
+def test_only_matrices_of_the_listed_files_are_sampled(path: str) -> None:
     matrix = [item(path, a, b) for a in "abc" for b in "xyz"]
     line = [item(path.replace(".py", ".py::of_one_axis"), a) for a in "abc"]
     alone = SimpleNamespace(nodeid=f"{path}::test_b")

@@ -201,7 +201,7 @@ class Reader:
             return None  # 2 does not mean the same in both frameworks
         if order == "fro" and not (is_flat or several):
             return None
-        if order == 2 and p is not None and not is_flat and (dim is None or several):
+        if order == 2 and not is_flat and (dim is None or several):
             return None  # `torch.linalg.norm` and MindSpore's take it for that of a matrix
         result = self._reduced(Divisor("norm", x), given)
         if result is not None and self._hides_epsilon(done, order):

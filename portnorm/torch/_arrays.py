@@ -146,6 +146,7 @@ def like_quotient(x: Tensor, dims: Sequence[int]) -> Tensor:
     """
     reduced = [d % x.ndim for d in dims] if x.ndim and dims else range(x.ndim)
     norms = x.new_empty([1 if d in reduced else n for d, n in enumerate(x.shape)])
+    # As torch divides: where there are no elements, strides come from the expanded norms, too.
     return x.detach() / norms.expand_as(x)
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 from collections import Counter
 
 import pytest
 
 from tests.exact.plain_python import results
 from tests.imports.blocked import run_python
+from tests.sampling import drawn_seed
 
 RUN = """
 import json, sys
@@ -35,7 +34,7 @@ Compiled = tuple[int, int, list[tuple[str, str]]]
 @pytest.fixture(scope="module")
 def compiled(request: pytest.FixtureRequest) -> Compiled:
     """Compile once for all tests, which takes most of their time: less for two dtypes."""
-    seed = int(os.environ.get("PORTNORM_TEST_SEED") or random.getrandbits(32))
+    seed = drawn_seed()
     dtypes = 4 if request.config.getoption("--full") else 2
     return seed, dtypes, results(seed, dtypes)
 

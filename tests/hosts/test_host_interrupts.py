@@ -6,10 +6,9 @@ that a thread which still reads or writes it ends the process.
 
 from __future__ import annotations
 
-import random
-
 from tests.conftest import needs_mindspore, needs_torch
 from tests.imports.blocked import start_python
+from tests.sampling import seed_of_test
 
 INTERRUPTS = 70
 """For each of forward and gradient, of either function."""
@@ -89,9 +88,7 @@ print("done")
 
 
 def run_interrupted(program: str, interrupts: int) -> None:
-    seed = random.SystemRandom().getrandbits(32)
-    print(f"seed={seed}")
-    result = start_python(COMMON + program, str(seed), str(interrupts))
+    result = start_python(COMMON + program, str(seed_of_test()), str(interrupts))
     assert (result.returncode, result.stdout.split()) == (0, ["done"]), result.stderr
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ pytest.importorskip("torch", reason="tests the torch host")
 import torch
 
 from portnorm.torch import _arrays, _pinned
+from tests.sampling import seed_of_test
 
 SCRIPT = Path(__file__).with_name("fused_kernels.py")
 
@@ -27,11 +27,9 @@ SCRIPT = Path(__file__).with_name("fused_kernels.py")
 def failures() -> dict[str, str | None]:
     """What each check raised; Triton chooses its interpreter when it is imported."""
     pytest.importorskip("triton", reason="runs kernels in Triton's interpreter")
-    seed = os.environ.get("PORTNORM_TEST_SEED") or str(random.SystemRandom().getrandbits(32))
-    print(f"PORTNORM_TEST_SEED={seed}")
     path = os.pathsep.join([str(SCRIPT.parents[2]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", SCRIPT, seed],
+        [sys.executable, "-W", "ignore", SCRIPT, str(seed_of_test())],
         env=os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": path},
         capture_output=True,
         text=True,

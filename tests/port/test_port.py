@@ -490,7 +490,7 @@ def test_everything_outside_the_edits_is_byte_for_byte_the_same(module: tuple[st
     [
         ("", "y = (\n", "what came out is not Python"),
         ("# coding: latin-1\n", "# coding: latin-1\ny = '\u0394'\n", "latin-1"),
-        ("", "y = 1\n", "a second run would change it again"),
+        ("", "{}1\n", "a second run would change it again"),
         ("", "import os, portnorm.gone\n", "it would import portnorm.gone, which does not exist"),
     ],
 )
@@ -501,7 +501,7 @@ def test_a_planted_fault_is_found(
     from portnorm.source.files import SourceFile
 
     def port(text: str, **_: object) -> Ported:
-        return Ported(f"{text}1\n" if broken == "y = 1\n" else broken, 1)
+        return Ported(broken.format(text), 1)
 
     monkeypatch.setattr(file, "port_source", port)
     text = f"{head}import torch\ntorch.nn.functional.normalize(x)\n"

@@ -13,6 +13,7 @@ import pytest
 from portnorm import cli
 from portnorm.readers import UnreadableError, open_array, open_arrays, open_dump
 from tests.conftest import needs_torch
+from tests.sampling import seed_of_test
 
 pytestmark = needs_torch
 """One of the two dumps has tensors of torch."""
@@ -256,9 +257,7 @@ def test_bad_usage_is_refused_in_one_line(capsys: pytest.CaptureFixture[str], li
 
 
 def test_many_damaged_dumps_are_read_or_refused(dump: Path) -> None:
-    seed = random.getrandbits(32)
-    print(f"seed {seed}")
-    rng, file = random.Random(seed), dump / "dump.json"
+    rng, file = random.Random(seed_of_test()), dump / "dump.json"
     text = file.read_text()
     for _ in range(300):
         changed = [*text]

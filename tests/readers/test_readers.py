@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 from portnorm.readers import Source, UnreadableError, open_array
 from portnorm.readers import source as readers
 from tests.readers.damage import ARRAY, MAGIC, WRITERS, damaged, read_or_refuse, whole
+from tests.sampling import seed_of_test
 
 
 def everything(source: Source) -> np.ndarray:
@@ -366,9 +367,7 @@ def test_random_bytes_are_refused(tmp_path: Path, suffix: str, data: st.DataObje
 @pytest.mark.parametrize("name", WRITERS)
 def test_many_damaged_files_are_read_or_refused(tmp_path: Path, name: str) -> None:
     """RECORDS.md has a long run of this."""
-    seed = int(os.environ.get("PORTNORM_TEST_SEED") or random.SystemRandom().getrandbits(32))
-    print(f"PORTNORM_TEST_SEED={seed}")
-    rng, undamaged, path = random.Random(seed), whole(name), tmp_path / name
+    rng, undamaged, path = random.Random(seed_of_test()), whole(name), tmp_path / name
     assert np.array_equal(read_or_refuse(path, undamaged), ARRAY)
     found = [read_or_refuse(path, damaged(rng, undamaged, path.suffix)) for _ in range(300)]
     assert {type(array) for array in found} == {type(None), np.ndarray}

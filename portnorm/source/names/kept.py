@@ -128,8 +128,10 @@ def class_of_self(syntax: Syntax, variable: Variable) -> ast.ClassDef | None:
         return None
     parameter = variable.bindings[0].node
     takes = syntax.parent(parameter)
-    method = syntax.parent(takes) if isinstance(takes, ast.arguments) else None
-    if not isinstance(takes, ast.arguments) or not isinstance(method, _FUNCTIONS):
+    if not isinstance(takes, ast.arguments):
+        return None
+    method = syntax.parent(takes)
+    if not isinstance(method, _FUNCTIONS):
         return None
     is_first = [*takes.posonlyargs, *takes.args][:1] == [parameter]
     is_static = any(last_name(one) == "staticmethod" for one in method.decorator_list)
