@@ -149,15 +149,13 @@ def _offset_of(x: Array) -> int:
 def _check_arguments(
     shape: Ints, dtype: str, p: Any, dim: Any, eps: Any
 ) -> semantics.NormalizeArguments:
-    """Check the arguments. The floor is taken in the accumulator, which holds more than float16."""
-    found = semantics.normalize_arguments(shape, dtype, p, dim, 0.0)
-    floor = semantics.normalize_eps(eps, "float64" if dtype == "float64" else "float32")
+    found = semantics.normalize_arguments(shape, dtype, p, dim, eps, on_cuda=True)
     if found.p not in KINDS:
         raise StrictParityError(
             f"parity='strict' cannot promise the bits at p={found.p:g} on a CUDA device: only "
             "those at p = 0, 1, 2, inf and -inf are known. Use parity='semantic' for this p."
         )
-    return found._replace(eps=semantics.round_to(floor, dtype))
+    return found
 
 
 @functools.lru_cache(maxsize=1024)

@@ -77,13 +77,13 @@ def plan_normalize(
         _strict.check_shape(shape)
     _check_rank(shape)
     name = dtype_name(dtype)
-    arguments = semantics.normalize_arguments(shape, name, p, dim, eps)
+    reference = get_options().torch_reference_on("mindspore") if level == "strict" else None
+    on_cuda = reference is not None and reference.is_cuda
+    arguments = semantics.normalize_arguments(shape, name, p, dim, eps, on_cuda=on_cuda)
     if arguments.p != 2:
         _flag_p(arguments.p, level)
-    if level == "strict":
-        bits = _strict.normalize_bits(
-            shape, name, dim, arguments, get_options().torch_reference_on("mindspore")
-        )
+    if reference:
+        bits = _strict.normalize_bits(shape, name, dim, arguments, reference)
         return _strict.plan(bits, shape, name, compiling)
     if level == "native":
         return "native", _native.of_normalize(dtype, name, shape, arguments)

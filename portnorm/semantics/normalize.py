@@ -53,7 +53,13 @@ class NormalizeArguments(NamedTuple):
 
 
 def normalize_arguments(
-    shape: Shape, dtype: str, p: object, dim: object, eps: object, namespace: str = "c10"
+    shape: Shape,
+    dtype: str,
+    p: object,
+    dim: object,
+    eps: object,
+    namespace: str = "c10",
+    on_cuda: bool = False,
 ) -> NormalizeArguments:
     """Check the arguments of torch's normalize, in the order in which torch does.
 
@@ -64,6 +70,7 @@ def normalize_arguments(
         dim: likewise.
         eps: likewise.
         namespace: of torch's half types in the texts of errors; "at" up to torch 2.9.
+        on_cuda: whether torch runs on a CUDA device, and not on a CPU.
 
     Raises:
         IndexError, RuntimeError, TypeError, NotImplementedError, OverflowError: as torch does.
@@ -74,7 +81,7 @@ def normalize_arguments(
     if order < 0 or order == math.inf:
         _refuse_empty(order, dim, shape)
     dims = normalize_dims(dim, len(shape))
-    return NormalizeArguments(order, dims, normalize_eps(eps, dtype, namespace))
+    return NormalizeArguments(order, dims, normalize_eps(eps, dtype, namespace, on_cuda))
 
 
 def normalize_order(p: object, ndim: int, dim: object) -> float:
@@ -197,10 +204,11 @@ def _refuse_empty(order: float, dim: object, shape: Shape) -> None:
             raise RuntimeError(f"{refused}the dimension {d}because this dimension {reason}")
 
 
-def normalize_eps(eps: object, dtype: str, namespace: str = "c10") -> float:
+def normalize_eps(eps: object, dtype: str, namespace: str = "c10", on_cuda: bool = False) -> float:
     """Return eps rounded to the dtype in which the norm is held, as torch does.
 
-    float16 rounds the default 1e-12 to 0, so that a zero vector gives NaN.
+    float16 rounds the default 1e-12 to 0, so that a zero vector gives NaN. A CPU refuses what
+    float16 cannot hold. A CUDA device takes it in float32 and rounds it to infinity.
     """
     if isinstance(eps, complex):
         raise NotImplementedError("clamp is not supported for complex types")
@@ -210,11 +218,12 @@ def normalize_eps(eps: object, dtype: str, namespace: str = "c10") -> float:
     _check_64_bits(eps)
     value = float(eps)
     held_in = WIDENED_INPUT.get(dtype, dtype)
-    scalar, limit = _SCALAR[held_in], LARGEST[held_in]
+    taken_in = "float32" if on_cuda and held_in != "float64" else held_in
+    scalar, limit = _SCALAR[taken_in], LARGEST[taken_in]
     if math.isfinite(value) and abs(value) > limit:
         scalar = scalar.replace("c10", namespace)
         raise RuntimeError(f"value cannot be converted to type {scalar} without overflow")
-    return round_to(value, held_in)
+    return round_to(round_to(value, taken_in), held_in)
 
 
 def check_out_dtype(result: str, out: str) -> None:

@@ -266,7 +266,8 @@ def normalize_vjp(
 
 def _normalize_nothing(x: Tensor, p: Any, dim: Any, eps: Any, reference: TorchReference) -> Tensor:
     _ = reference.rules  # raises where there are none
-    arguments = semantics.normalize_arguments(tuple(x.shape), dtype_name(x.dtype), p, dim, eps)
+    shape, dtype = tuple(x.shape), dtype_name(x.dtype)
+    arguments = semantics.normalize_arguments(shape, dtype, p, dim, eps, on_cuda=reference.is_cuda)
     return like_quotient(x, arguments.dims)
 
 

@@ -108,8 +108,10 @@ def normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
 
 
 @constant_in_graphs
-def _torch_reference() -> str:
-    return text_of(get_options().torch_reference_on("torch"))
+def _torch_reference() -> tuple[str, bool]:
+    """Return the reference as the operators take it, and whether it is a CUDA device."""
+    reference = get_options().torch_reference_on("torch")
+    return text_of(reference), reference.is_cuda
 
 
 def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
@@ -122,13 +124,14 @@ def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     input = _cast_by_autocast(input)
     p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input)
     dtype = dtype_name(input.dtype)
-    gradient = _needs_gradient(input)
+    reference, on_cuda = _torch_reference()
+    needs = _needs_gradient(input), on_cuda
     if torch.compiler.is_compiling():
-        arguments = fixed(p), _fixed_dim(dim), fixed(eps), gradient
+        arguments = fixed(p), _fixed_dim(dim), fixed(eps), *needs
         checked = _arguments_in_graphs((None,) * input.ndim, dtype, *arguments)
     else:
-        checked = _arguments(tuple(input.shape), dtype, p, dim, eps, gradient)
-    return _operators.normalize(input, *checked, _torch_reference())
+        checked = _arguments(tuple(input.shape), dtype, p, dim, eps, *needs)
+    return _operators.normalize(input, *checked, reference)
 
 
 def _cast_by_autocast(x: Tensor) -> Tensor:
@@ -158,10 +161,16 @@ def _check_gradient(p: float) -> None:
 
 
 def _arguments(
-    shape: tuple[int | None, ...], dtype: str, p: Any, dim: Any, eps: Any, gradient: bool = True
+    shape: tuple[int | None, ...],
+    dtype: str,
+    p: Any,
+    dim: Any,
+    eps: Any,
+    gradient: bool = True,
+    on_cuda: bool = False,
 ) -> tuple[float, list[int], float]:
     """Return p, the dims and eps as a graph holds them. No dims are all dims."""
-    found = semantics.normalize_arguments(shape, dtype, p, dim, eps)
+    found = semantics.normalize_arguments(shape, dtype, p, dim, eps, on_cuda=on_cuda)
     if gradient:
         _check_gradient(found.p)
     dims = list(found.dims)
@@ -217,7 +226,8 @@ class _Normalize(torch.autograd.Function):
         p, dim, eps, reference = ctx.arguments
         if _can_take_short_cut(g, x):
             return _arrays.normalize_vjp(g, x, p, dim, eps, reference), None, None, None, None
-        arguments = _arguments(tuple(x.shape), dtype_name(x.dtype), p, dim, eps)
+        shape, dtype = tuple(x.shape), dtype_name(x.dtype)
+        arguments = _arguments(shape, dtype, p, dim, eps, on_cuda=reference.is_cuda)
         found = _operators.normalize_backward(g, x, *arguments, text_of(reference))
         return found, None, None, None, None
 

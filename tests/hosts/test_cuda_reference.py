@@ -137,6 +137,36 @@ class TestOnTorch:
         assert torch.equal(found, expected)
         assert torch.equal(found_gradient, gradient)
 
+    @pytest.mark.parametrize("eps", [1e5, -1e5, 65519.0])
+    def test_an_eps_that_float16_cannot_hold_is_taken_as_the_device_takes_it(
+        self, eps: float
+    ) -> None:
+        """Where calls go by the operator, and in graphs, too; a CPU refuses it."""
+        import torch
+
+        import portnorm.torch as ops
+
+        x = np.ones((2, 3), np.float16)
+        leaf = self.tensor(x).requires_grad_()
+        expected = bits(torch_cuda.normalize(x, eps=eps))
+        compiled = torch.compile(
+            lambda x: ops.normalize(x, eps=eps), backend="eager", fullgraph=True
+        )
+        with strict():
+            by_operator = torch.func.vmap(lambda x: ops.normalize(x[None], eps=eps)[0])(leaf)
+            results = ops.normalize(leaf, eps=eps), by_operator, compiled(leaf)
+            for y in results:
+                assert bits(self.array(y)) == expected
+                (gradient,) = torch.autograd.grad(y, leaf, torch.ones_like(y))
+                assert bits(self.array(gradient)) == bits(torch_cuda.normalize_vjp(x, x, eps=eps))
+            nothing = ops.normalize(leaf[:0], eps=eps)
+        assert nothing.shape == (0, 3)
+        with (
+            portnorm.set_options(parity="strict"),
+            pytest.raises(RuntimeError, match="without overflow"),
+        ):
+            ops.normalize(leaf, eps=eps)
+
     def test_what_is_not_compared_is_refused(self) -> None:
         import torch
 
@@ -153,6 +183,19 @@ class TestOnTorch:
 
 @needs_mindspore
 class TestOnMindSpore:
+    @pytest.mark.parametrize("eps", [1e5, -1e5])
+    def test_an_eps_that_float16_cannot_hold_is_taken_as_the_device_takes_it(
+        self, eps: float
+    ) -> None:
+        from mindspore import Tensor
+
+        from portnorm.mindspore import normalize
+
+        x = np.ones((2, 3), np.float16)
+        with strict():
+            y = normalize(Tensor(x), eps=eps).asnumpy()
+        assert bits(y) == bits(torch_cuda.normalize(x, eps=eps))
+
     @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
     @pytest.mark.parametrize("mode", ["pynative", "graph"])
     def test_values_and_gradients_have_its_bits(
