@@ -124,13 +124,13 @@ def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     input = _cast_by_autocast(input)
     p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input)
     dtype = dtype_name(input.dtype)
+    gradient = _needs_gradient(input)
     reference, on_cuda = _torch_reference()
-    needs = _needs_gradient(input), on_cuda
     if torch.compiler.is_compiling():
-        arguments = fixed(p), _fixed_dim(dim), fixed(eps), *needs
+        arguments = fixed(p), _fixed_dim(dim), fixed(eps), gradient, on_cuda
         checked = _arguments_in_graphs((None,) * input.ndim, dtype, *arguments)
     else:
-        checked = _arguments(tuple(input.shape), dtype, p, dim, eps, *needs)
+        checked = _arguments(tuple(input.shape), dtype, p, dim, eps, gradient, on_cuda)
     return _operators.normalize(input, *checked, reference)
 
 
