@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, NoReturn, cast
 
 import mindspore
 import numpy as np
@@ -24,7 +25,7 @@ from mindspore import Tensor, ops
 from mindspore.common._grad_function import _Function
 
 from portnorm.errors import StrictParityError
-from portnorm.mindspore._arguments import records_gradient
+from portnorm.mindspore._arguments import dtype_name, records_gradient
 from portnorm.mindspore._precision import shielded
 from portnorm.semantics import Shape
 
@@ -143,17 +144,15 @@ def _tensor(array: Array, encoding: Encoding) -> Tensor:
 
 
 def operation(
-    arithmetic: Arithmetic, shape: Shape, bfloat16: bool
+    arithmetic: Arithmetic, shape: Shape, dtype: str
 ) -> tuple[Any, tuple[int, ...] | None, Any]:
     """Return an operator, and the shape and dtype that its input has to have, or None."""
     if 0 in shape:
         return None, None, None
-    encoding = Encoding(not shape, bfloat16, None)
-    return (
-        _operator(arithmetic, encoding),
-        None if shape else (1,),
-        mindspore.float32 if bfloat16 else None,
-    )
+    bfloat16 = dtype == "bfloat16"
+    forward, operator = _operator(arithmetic, Encoding(not shape, bfloat16, None))
+    _rehearse(forward, 1, shape or (1,), "float32" if bfloat16 else dtype)
+    return operator, None if shape else (1,), mindspore.float32 if bfloat16 else None
 
 
 def operate(x: Tensor, operator: Any, shape: Any, dtype: Any) -> Tensor:
@@ -169,44 +168,85 @@ def operate(x: Tensor, operator: Any, shape: Any, dtype: Any) -> Tensor:
 
 
 @functools.lru_cache(maxsize=1024)
-def _operator(arithmetic: Arithmetic, encoding: Encoding) -> ops.Custom:
-    """MindSpore reads the signatures of callbacks: they have one parameter for each tensor."""
+def _rehearse(callback: Callable[..., Array], tensors: int, shape: Shape, dtype: str) -> None:
+    """Import and compile what a callback needs, while a graph that needs it is compiled.
+
+    Once the graph waits for the callback nothing that takes long should happen in it, and least of
+    all what has Python collect garbage.
+    """
+    from portnorm.exact.machine.threads import rehearsal
+
+    with rehearsal():
+        callback(*(np.zeros(cast("tuple[int, ...]", shape), dtype) for _ in range(tensors)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _operator(arithmetic: Arithmetic, encoding: Encoding) -> tuple[Callable[..., Array], Any]:
+    """Return a callback, and the operator that calls it.
+
+    MindSpore reads the signatures of callbacks: they have one parameter for each tensor.
+    """
 
     def forward(x: Array) -> Array:
-        return _encoded(arithmetic.forward(_decoded(x, encoding), *arithmetic.arguments), encoding)
+        with _called_back():
+            y = arithmetic.forward(_decoded(x, encoding), *arithmetic.arguments)
+            return _encoded(y, encoding)
 
     bprop = (
         _bprop_of_three(arithmetic)
         if arithmetic.takes_result
         else _bprop_of_two(arithmetic, encoding)
     )
-    return ops.Custom(forward, _first, _first, "pyfunc", bprop=bprop)
+    return forward, ops.Custom(forward, _first, _first, "pyfunc", bprop=bprop)
 
 
 def _bprop_of_two(arithmetic: Arithmetic, encoding: Encoding) -> Callable[..., tuple[Tensor]]:
     def backward(x: Array, dy: Array) -> Array:
-        x, dy = _decoded(x, encoding), _decoded(dy, encoding)
-        return _encoded(arithmetic.backward(x, dy, *arithmetic.arguments), encoding)
+        with _called_back():
+            x, dy = _decoded(x, encoding), _decoded(dy, encoding)
+            return _encoded(arithmetic.backward(x, dy, *arithmetic.arguments), encoding)
 
     def bprop(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        rehearse(x.shape, x.dtype)
         return (gradient(x, dout),)
 
     second = (
         _no_second_gradient_of_two if arithmetic.formula is None else _second_of(arithmetic.formula)
     )
     gradient = ops.Custom(backward, _first, _first, "pyfunc", bprop=second)
+    rehearse = _rehearsal_of(backward, 2)
     return bprop
 
 
 def _bprop_of_three(arithmetic: Arithmetic) -> Callable[..., tuple[Tensor]]:
     def backward(x: Array, y: Array, dy: Array) -> Array:
-        return arithmetic.backward(x, y, dy, *arithmetic.arguments)
+        with _called_back():
+            return arithmetic.backward(x, y, dy, *arithmetic.arguments)
 
     def bprop(x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
+        rehearse(x.shape, x.dtype)
         return (gradient(x, out, dout),)
 
     gradient = ops.Custom(backward, _first, _first, "pyfunc", bprop=_no_second_gradient_of_three)
+    rehearse = _rehearsal_of(backward, 3)
     return bprop
+
+
+def _rehearsal_of(callback: Callable[..., Array], tensors: int) -> Any:
+    """Return what a graph runs when it is compiled."""
+
+    @ops.constexpr(reuse_result=False)  # type: ignore[untyped-decorator]
+    def rehearse(shape: Shape, dtype: Any) -> None:
+        _rehearse(callback, tensors, shape, dtype_name(dtype))
+
+    return rehearse
+
+
+def _called_back() -> AbstractContextManager[None]:
+    """Return what to be in while a graph waits: a finalizer of MindSpore would wait for it."""
+    from portnorm.exact.machine.garbage import no_garbage_collection
+
+    return no_garbage_collection()
 
 
 def _first(x: Any, *others: Any) -> Any:

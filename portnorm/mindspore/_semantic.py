@@ -60,7 +60,7 @@ def plan(given: tuple[Any, ...], compiling: bool) -> tuple[str, Any]:
     shape = given[2]
     if math.prod(shape) < _LARGE or _graphs.is_exported() or _graph_leaves_the_process():
         return "formula", _semantic_plan(*given)
-    return "operator", _arrays.operation(bits, shape, False)
+    return "operator", _arrays.operation(bits, shape, dtype_name(given[1]))
 
 
 @functools.lru_cache(maxsize=256)

@@ -91,5 +91,5 @@ def plan(bits: Arithmetic, shape: Shape, dtype: str, compiling: bool) -> tuple[s
     """Return the kind of what is to be done, and its plan."""
     if compiling:
         refuse_export()
-        return "operator", _arrays.operation(bits, shape, dtype == "bfloat16")
+        return "operator", _arrays.operation(bits, shape, dtype)
     return "arrays", (bits, True)

@@ -9,7 +9,8 @@ from typing import Any
 
 from numba import types
 
-from portnorm.exact.machine.compilation import instruction, whole
+from portnorm.exact.machine.compilation import whole
+from portnorm.exact.machine.target import instruction
 
 
 def as_in_kernels(value: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from portnorm.exact.machine.compilation import kernel
-from tests.imports.blocked import start_python
+from tests.imports.blocked import run_python, start_python
 
 COUNT = """
 import json, sys
@@ -73,6 +73,62 @@ def test_a_call_with_another_sum_adds_its_own_kernel_and_no_more(tmp_path: Path)
     assert again == []
     assert any("divide_by_norms" in name for name in other)
     assert not any("sum_squares" in name for name in other)
+
+
+REHEARSED = (
+    "torch_cpu.normalize(x)",
+    "torch_cpu.normalize(x, 1.0, (0, 2))",
+    "torch_cpu.normalize_vjp(x, x, dim=0)",
+    "torch_cpu.normalize_vjp(x, x, 1.0, (0, 2))",
+    "torch_cpu.normalize_vjp(large, large)",
+    "torch_cuda.normalize(x, reference=device)",
+    "torch_cuda.normalize_vjp(x, x, reference=device)",
+    "mindspore_cpu.l2_normalize(x, 1)",
+    "mindspore_cpu.l2_normalize_vjp(large, large, large, 0)",
+    "accurate.divide(x, definition)",
+    "accurate.divide_vjp(x, x, definition)",
+)
+READY = """
+from portnorm import TorchReference
+from portnorm.exact import torch_cuda
+from portnorm.exact.machine.threads import rehearsal
+x = np.ones((4, 40, 3), np.float32)
+large = np.ones((4, 1 << 18, 3), np.float32)
+device = TorchReference("2.11.0", "cuda")
+"""
+
+
+def test_nothing_is_left_to_compile_after_a_rehearsal(tmp_path: Path) -> None:
+    twice = [call for called in REHEARSED for call in (f"with rehearsal(): {called}", called)]
+    _, *names = compiled(tmp_path, READY, *twice)
+    assert dict(zip(REHEARSED, names[1::2], strict=True)) == {call: [] for call in REHEARSED}
+    assert sum(map(bool, names[::2])) > 5
+
+
+LARGE = """
+import resource
+import numpy as np
+from portnorm.exact import torch_cpu
+from portnorm.exact.machine.threads import rehearsal
+
+def megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+torch_cpu.normalize(np.ones((2, 2), np.float32))
+torch_cpu.normalize_vjp(np.ones((2, 2), np.float32), np.ones((2, 2), np.float32))
+before = megabytes()
+x = np.zeros((1 << 15, 1 << 13), np.float32)
+with rehearsal():
+    torch_cpu.normalize(x)
+    torch_cpu.normalize_vjp(x, x)
+assert megabytes() - before < 200
+y = torch_cpu.normalize(np.ones((1 << 11, 1 << 10), np.float32))
+assert (y == 1 / 32).all()
+"""
+
+
+def test_a_rehearsal_touches_no_memory_and_ends() -> None:
+    run_python(LARGE)
 
 
 def test_kernels_that_a_factory_makes_are_told_apart_on_the_disk(tmp_path: Path) -> None:

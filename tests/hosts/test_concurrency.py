@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -262,3 +263,53 @@ def test_7_threads_beside_one_that_runs_mindspores_operators_get_the_right_bits(
     seed, calls = int(rng.integers(2**32)), int(CALLS * share) // THREADS
     found = run_python(f"import sys; sys.argv[1:] = '{seed}', '{calls}'\n{ON_MINDSPORE}")
     assert found.split() == [str(calls * THREADS), "0"]
+
+
+GARBAGE = """
+import gc
+import mindspore
+from mindspore import nn
+import portnorm.mindspore as F
+
+class Add(nn.Cell):
+    def construct(self, x):
+        return x + 1
+
+class Strict(nn.Cell):
+    def construct(self, x):
+        return F.{function}(x, parity="strict")
+
+class Gradient(nn.Cell):
+    def construct(self, x):
+        return mindspore.grad(strict)(x)
+
+mindspore.set_context(mode=mindspore.GRAPH_MODE)
+x = mindspore.Tensor([[3.0, 4.0], [1.0, 1.0]], mindspore.{dtype})
+strict = Strict()
+old = [Add(), Add()]
+for cell in (strict, Gradient()):
+    cell.compile(x)
+    ring = [old.pop()]
+    ring[0](x).asnumpy()
+    gc.collect()
+    ring.append(ring)
+    del ring
+    print(cell(x).shape, gc.isenabled())
+"""
+
+
+@needs_mindspore
+@pytest.mark.parametrize(
+    ("function", "dtype"), [("normalize", "bfloat16"), ("l2_normalize", "float32")]
+)
+def test_a_cell_that_is_garbage_does_not_stop_a_graph(
+    function: str, dtype: str, tmp_path: Path
+) -> None:
+    """`Cell.__del__` waits for the graph that runs, and must not run in what this calls back."""
+    # MindSpore compiles no source that is not in a file.
+    (tmp_path / "garbage.py").write_text(GARBAGE.format(function=function, dtype=dtype))
+    found = run_python(
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import garbage",
+        environment={"NUMBA_CACHE_DIR": str(tmp_path / "kernels")},
+    )
+    assert found == "(2, 2) True\n" * 2

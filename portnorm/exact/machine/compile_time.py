@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from portnorm.exact.machine.garbage import no_garbage_collection
 from portnorm.notice import say, while_it_lasts
 from portnorm.options import get_options, options_of_thread
 
@@ -39,7 +40,9 @@ def seconds_compiling() -> float:
 
 @contextlib.contextmanager
 def compiling(name: str, folder: str | None) -> Iterator[None]:
-    """Count the time, and print the line while it lasts if it lasts. Numba's lock must be held.
+    """Count the time, collect no garbage, and print the line while it lasts if it lasts.
+
+    Numba's lock must be held.
 
     Args:
         name: of the kernel.
@@ -57,7 +60,7 @@ def compiling(name: str, folder: str | None) -> Iterator[None]:
     started = time.perf_counter()
     _Spent.depth = 1
     try:
-        with contextlib.ExitStack() as stack:
+        with no_garbage_collection(), contextlib.ExitStack() as stack:
             if _to_say and _is_wanted():
                 patience = max(0.0, _PATIENCE - _Spent.seconds)
                 stack.enter_context(while_it_lasts(tell, patience))

@@ -19,7 +19,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from portnorm.exact.machine.compilation import instruction, part
+from portnorm.exact.machine.compilation import part
+from portnorm.exact.machine.target import instruction
 
 HALF, BFLOAT16 = np.uint16, np.int16
 """What the arrays of a kernel hold for float16 and for bfloat16."""

@@ -16,8 +16,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import models, register_model
 
-from portnorm.exact.machine.compilation import instruction
 from portnorm.exact.machine.ieee import narrow, narrow_value, widen, widen_value
+from portnorm.exact.machine.target import instruction
 
 
 class Lanes(types.Type):

@@ -11,8 +11,8 @@ from typing import Any
 
 from numba import types
 
-from portnorm.exact.machine.compilation import instruction
 from portnorm.exact.machine.ieee import widen
+from portnorm.exact.machine.target import instruction
 
 
 def elements(array: Any) -> Any:

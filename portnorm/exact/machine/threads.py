@@ -12,7 +12,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
@@ -20,8 +20,9 @@ import numba
 import numpy as np
 from numba import types
 
-from portnorm.exact.machine.compilation import instruction, kernel, part, subroutine
+from portnorm.exact.machine.compilation import kernel, part, subroutine
 from portnorm.exact.machine.pointers import smaller
+from portnorm.exact.machine.target import instruction
 
 SMALLEST_WORK = 1 << 20
 """Elements below which another thread costs more than it saves."""
@@ -55,6 +56,10 @@ def run(
         arguments: what all calls have in common.
     """
     queue = _NEW_QUEUE.copy()
+    if _thread.rehearses:
+        kernel(queue, np.empty(*scratch), *arguments)
+        _all_done(queue)
+        return
     queue[_UNITS] = units
     if elements < SMALLEST_WORK:
         kernel(queue, np.empty(*scratch), *arguments)
@@ -72,6 +77,23 @@ def run(
         raise
     finally:
         task.clear()  # A thread that comes late would keep the memory from the next call.
+
+
+class _Thread(threading.local):
+    rehearses = False
+
+
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def rehearsal() -> Iterator[None]:
+    """Compile what is called in this thread, and compute nothing: results hold anything."""
+    _thread.rehearses = True
+    try:
+        yield
+    finally:
+        _thread.rehearses = False
 
 
 @subroutine
