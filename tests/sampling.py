@@ -1,7 +1,8 @@
 """Matrices of graphs and kernels, of which each run takes a sample; `--full` runs them whole.
 
-A matrix is a test with several axes, such as the mode, the dtype and the layout. A sample has every
-value of each axis, in combinations that the seed draws, so that many runs see all of them.
+A matrix is a test with several axes, such as the mode, the dtype and the layout. A sample has the
+dtypes of the run and every value of the other axes, in combinations that the seed draws, so that
+many runs see all of them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,20 @@ def seed_of_test() -> int:
     seed = drawn_seed()
     print(f"PORTNORM_TEST_SEED={seed}")
     return seed
+
+
+DTYPES = ("float32", "float64"), ("float16", "bfloat16")
+"""Those of which each run takes one wide and one half type, for each has kernels of its own."""
+
+
+def dtypes_of_run(seed: str) -> set[str]:
+    """Return the dtypes of a run.
+
+    >>> sorted(dtypes_of_run("1"))
+    ['bfloat16', 'float32']
+    """
+    rng = random.Random(f"{seed} dtypes")
+    return {rng.choice(kinds) for kinds in DTYPES}
 
 
 Axes = Mapping[Any, Any]
@@ -90,10 +105,11 @@ MATRICES = {
 
 def sampled(items: Sequence[Any], seed: str) -> list[Any]:
     """Return the tests to run: a sample of each matrix in those files, and all else."""
-    chosen = []
+    chosen, others = [], set().union(*DTYPES) - dtypes_of_run(seed)
     for name, group in groupby(items, key=lambda item: item.nodeid.partition("[")[0]):
         tests = list(group)
         if name.partition("::")[0] in MATRICES and hasattr(tests[0], "callspec"):
+            tests = [item for item in tests if others.isdisjoint(item.callspec._idlist)] or tests
             cells = [dict(enumerate(item.callspec._idlist)) for item in tests]
             tests = [tests[k] for k in sample(cells, random.Random(f"{seed} {name}"))]
         chosen += tests

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.sampling import MATRICES, sample, sampled
+from tests.sampling import MATRICES, dtypes_of_run, sample, sampled
 
 CELLS = [
     {"mode": mode, "dtype": dtype, "dim": dim}
@@ -47,3 +47,19 @@ def test_only_matrices_of_the_listed_files_are_sampled(path: str) -> None:
     assert found[-1] is alone
     assert all(one in found for one in line)
     assert len(found) == (7 if path in MATRICES else 13)
+
+
+@pytest.mark.parametrize("path", ["tests/test_options.py", min(MATRICES)])
+def test_matrices_of_the_listed_files_take_the_dtypes_of_the_run(path: str) -> None:
+    dtypes = ["float16", "bfloat16", "float32", "float64", "complex64"]
+    matrix = [item(path, dtype, mode) for dtype in dtypes for mode in "pg"]
+    only = [item(path.replace(".py", ".py::of_one_dtype"), "float16", mode) for mode in "pg"]
+    seen = set()
+    for seed in map(str, range(30)):
+        found = sampled([*matrix, *only], seed)
+        assert set(only) <= set(found)
+        taken = {one.callspec._idlist[0] for one in found if one in matrix}
+        seen |= taken
+        if path in MATRICES:
+            assert taken == dtypes_of_run(seed) | {"complex64"}
+    assert seen == set(dtypes)

@@ -94,7 +94,7 @@ def _promised(headings: list[str], words: dict[str, str]) -> str:
     rows = []
     for label, ps in orders.items():
         for dtype in map(np.dtype, ("float16", np.uint16, "float32", "float64", "complex64")):
-            x = np.ones((2, 2), dtype)
+            x = np.ones((0, 2), dtype)  # for which nothing is compiled
             answers = [
                 {_bits(lambda p=p, x=x: torch_cpu.normalize(x, p)) for p in ps},
                 {_bits(lambda p=p, x=x: torch_cpu.normalize_vjp(x, x, p)) for p in ps},

@@ -6,8 +6,10 @@ it had fewer or more multiprocessors. Each run takes a sample of them, `--full` 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from portnorm.exact.cuda_launch import launch, parts
 from portnorm.exact.reduction import SQUARES
 from portnorm.exact.torch_walks import Walk
 from portnorm.reference import CUDA_AS_READ, CudaDevice, TorchReference
+from tests.sampling import SEED_OF_SAMPLES, dtypes_of_run
 
 GOLDEN = list(read_digests(Path(__file__).parents[1] / "golden" / "cuda"))
 H100 = TorchReference("2.11.0", "cuda")
@@ -32,17 +35,19 @@ OF_H100 = {
     for number, digests in zip(stored.numbers, stored.digests, strict=True)
 }
 SAMPLE = 18
-"""Cases of the H100 in a run, and a sixth of that of each other device."""
+"""Cases of the H100 in a run, of its dtypes, and a sixth of that of each other device."""
 
 
 @pytest.mark.parametrize("stored", GOLDEN, ids=lambda stored: repr(stored.reference.device))
 def test_stored_digests(stored: StoredDigests, request: Any, rng: np.random.Generator) -> None:
     pairs = list(zip(stored.numbers, stored.digests, strict=True))
+    cases = ((cuda_case(pairs[k][0]), pairs[k]) for k in rng.permutation(len(pairs)))
     if not request.config.getoption("--full"):
         count = SAMPLE if stored.reference == H100 else SAMPLE // 6
-        pairs = [pairs[k] for k in rng.choice(len(pairs), count, replace=False)]
+        dtypes = dtypes_of_run(os.environ[SEED_OF_SAMPLES])
+        cases = islice((found for found in cases if found[0].dtype in dtypes), count)
     build = as_read(stored.reference)
-    wrong = [n for n, want in pairs if digests_of(cuda_case(n), build) != want]
+    wrong = [number for case, (number, want) in cases if digests_of(case, build) != want]
     assert wrong == []
 
 
