@@ -16,6 +16,7 @@ from portnorm.observe import PassiveMode
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+_PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
 
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 _function_modes = torch._C._len_torch_function_stack
@@ -33,6 +34,11 @@ def is_plain_call() -> bool:
         or _tracing()
         or forward_ad._current_level >= 0
     )
+
+
+def is_plain(x: Any) -> bool:
+    """Return whether a tensor is one block of numbers, and no subclass's."""
+    return type(x) in _PLAIN_TYPES and x.layout is torch.strided and not x.is_nested
 
 
 def _all_are_passive() -> bool:

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from portnorm.torch import _semantic
-from portnorm.torch._arguments import is_dense, is_plain_call
+from portnorm.torch._arguments import is_dense, is_plain
 from portnorm.torch._fused_kernels import add_parts, finish_parts, whole
 
 # --- launches -------------------------------------------------------------------------------------
@@ -150,20 +150,13 @@ def run(x: Tensor, g: Tensor | None, launch: Launch, epsilon: float) -> Tensor:
 
 # --- what is called -------------------------------------------------------------------------------
 
-_PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
 _DTYPES = frozenset({torch.float16, torch.float32, torch.float64})
 _OLDEST_CAPABILITY = (7, 0)  # of Triton
 
 
 def is_served(x: Tensor, dim: int) -> bool:
     """Return whether the kernels take a CUDA tensor, in a call that only autograd looks at."""
-    if (
-        type(x) not in _PLAIN_TYPES
-        or x.dtype not in _DTYPES
-        or x.is_nested
-        or x.layout is not torch.strided
-        or x.is_neg()
-    ):
+    if not is_plain(x) or x.dtype not in _DTYPES or x.is_neg():
         return False
     launch = _launch(x, dim, False)
     if launch is None or (_needs_gradient(x) and _launch(x, dim, True) is None):
@@ -202,58 +195,19 @@ def _works_on(device: int) -> bool:
 def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
     """Return what `_semantic.l2_normalize` does, for a tensor that `is_served`."""
     if _needs_gradient(x):
-        found: Tensor = _apply(x, dim, epsilon)
+        found: Tensor = _semantic.recorded(x, dim, epsilon, _value, _gradient)
         return found
+    return _value(x, dim, epsilon)
+
+
+def _value(x: Tensor, dim: int, epsilon: float) -> Tensor:
     return run(x, None, cast(Launch, _launch(x, dim, False)), epsilon)
 
 
-class _L2Normalize(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, dim: int, epsilon: float) -> Tensor:
-        ctx.save_for_backward(x)
-        ctx.arguments = dim, epsilon
-        return run(x, None, cast(Launch, _launch(x, dim, False)), epsilon)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        dim, epsilon = ctx.arguments
-        launch = _launch(x, dim, True)
-        if launch is None or not _is_plain_cotangent(g, x, launch):
-            return _by_formula(x, g, dim, epsilon), None, None
-        if g.stride() != x.stride() or g.is_neg() or g._is_zerotensor():
-            g = torch.empty_like(x).copy_(g)
-        return run(x, g, launch, epsilon), None, None
-
-
-_apply = cast(Any, _L2Normalize).apply
-
-
-def _is_plain_cotangent(g: Tensor, x: Tensor, launch: Launch) -> bool:
-    """Return whether the kernel may run: a gradient of the gradient, or a batch, it cannot have."""
-    return (
-        not torch.is_grad_enabled()
-        and is_plain_call()
-        and type(g) is Tensor
-        and type(x) in _PLAIN_TYPES
-        and _has_memory(g)
-        and (not x.is_cuda or _is_ready(x, launch, True))
-    )
-
-
-def _has_memory(g: Tensor) -> bool:
-    try:
-        g.data_ptr()
-    except RuntimeError:  # a batch of torch.autograd.grad
-        return False
-    return True
-
-
-def _by_formula(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
-    """Return the gradient by operators of torch, differentiable where autograd is on."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        x = x if differentiable else x.detach().requires_grad_()
-        y = _semantic.l2_normalize(x, dim, epsilon)
-    (found,) = torch.autograd.grad(y, x, g, create_graph=differentiable)
-    return found
+def _gradient(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
+    launch = _launch(x, dim, True)
+    if launch is None or (x.is_cuda and not _is_ready(x, launch, True)):
+        return _semantic.gradient(x, g, dim, epsilon)
+    if g.stride() != x.stride() or g.is_neg() or g._is_zerotensor():
+        g = torch.empty_like(x).copy_(g)
+    return run(x, g, launch, epsilon)

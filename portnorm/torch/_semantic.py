@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from portnorm.torch._arguments import is_plain_call
+from portnorm.torch._arguments import is_plain, is_plain_call
 
 
 def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
@@ -20,38 +19,41 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
         dim: the dim of the vectors.
         epsilon: as `semantics.round_epsilon` returns it.
     """
-    is_shared = type(x) is not Tensor and hasattr(x, "placements")
+    if x.dtype != torch.float64 and has_float64(x) and not _is_shared(x) and is_plain_call():
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return value(x, dim, epsilon)
+        if is_plain(x):
+            found: Tensor = recorded(x, dim, epsilon, value, gradient)
+            return found
+    return formula(x, dim, epsilon)
+
+
+# --- operator by operator -------------------------------------------------------------------------
+
+
+def formula(x: Tensor, dim: int, epsilon: float) -> Tensor:
+    """Return the same by operators that graphs, transforms and all of torch's tensors have."""
+    is_shared = _is_shared(x)
     if is_shared:
         x = _added_up(x)
-    needs_gradient = x.requires_grad and torch.is_grad_enabled()
-    bound: float | Tensor = epsilon
-    if x.dtype == torch.float32 and x.is_cpu and not is_shared and is_plain_call():
-        # What most calls are, in as few operators as there can be.
-        if epsilon > 0 and not needs_gradient:
-            return _value(x, dim, epsilon)
-        v, squares = x, (x * x).sum(dim, keepdim=True, dtype=torch.float64)
-        bound = _constant(epsilon)
-    else:
-        # float32 holds the squares of every float16 number; L2Normalize's own overflow is a defect
-        # that parity="semantic" leaves out.
-        v = x.float() if x.dtype == torch.float16 else x
-        squares = _sum_of_shared(v, dim) if is_shared else _sum(v * v, dim)
+    # float32 holds the squares of every float16 number; L2Normalize's own overflow is a defect
+    # that parity="semantic" leaves out.
+    v = x.float() if x.dtype == torch.float16 else x
+    squares = _sum_of_shared(v, dim) if is_shared else _sum(v * v, dim)
     # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
     # epsilon's.
-    divisor = torch.where(squares > bound, squares, bound).sqrt()
+    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
     return (v / divisor.to(v.dtype)).to(x.dtype)
 
 
-def _value(x: Tensor, dim: int, epsilon: float) -> Tensor:
-    """Return the values alone: twice as fast, but its derivative would be another gradient."""
-    norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
-    return x / torch.fmax(norm, _constant(math.sqrt(epsilon))).float()
+def _is_shared(x: Tensor) -> bool:
+    """Return whether it is a DTensor."""
+    return type(x) is not Tensor and hasattr(x, "placements")
 
 
-@functools.lru_cache(maxsize=256)
-def _constant(value: float) -> Tensor:
-    with torch.inference_mode(False):  # it is there for calls in other modes, too
-        return torch.tensor(value, dtype=torch.float64, device="cpu")
+def has_float64(x: Tensor) -> bool:
+    """Return whether the device of a tensor has it, which Apple's GPUs have not."""
+    return x.device.type != "mps"
 
 
 def _sum(terms: Tensor, dim: int) -> Tensor:
@@ -62,7 +64,7 @@ def _sum(terms: Tensor, dim: int) -> Tensor:
     terms are split: the upper parts are multiples of one unit so large that they add up exactly,
     the lower parts so small that the rounding of their sum does not matter.
     """
-    if terms.dtype == torch.float32 and terms.device.type != "mps":
+    if terms.dtype == torch.float32 and has_float64(terms):
         return terms.sum(dim, keepdim=True, dtype=torch.float64)
     count = terms.shape[dim]
     if count == 0:
@@ -97,3 +99,101 @@ def _added_up(x: Any) -> Any:
     from torch.distributed.tensor import Replicate
 
     return x.redistribute(placements=[Replicate() if p.is_partial() else p for p in x.placements])
+
+
+# --- in one piece, for float16 and float32 --------------------------------------------------------
+# The derivative of the formula adds up the products of x and the cotangent in float32, and loses
+# all digits of an element whose cotangent is small. Graphs lose them; what follows does not.
+
+_BLOCK = 1 << 17
+"""Elements whose float64 copies stay in the cache of a CPU."""
+
+
+def value(x: Tensor, dim: int, epsilon: float) -> Tensor:
+    """Return the values alone."""
+    divisor, _ = _divisor(x, dim, epsilon)
+    if x.dtype == torch.float16:
+        return (x.float() / divisor.float()).half()
+    return x / divisor.float()
+
+
+def gradient(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
+    """Return the gradient for a cotangent of the dtype of x."""
+    if x.dtype == torch.float64:
+        return _gradient_of_formula(x, g, dim, epsilon)
+    others = [d for d in range(x.ndim) if d != dim]
+    if not (x.is_cpu and others and x.numel() > _BLOCK):
+        return _gradient_in_float64(x, g, dim, epsilon)
+    result = torch.empty_like(x)
+    outermost = max(others, key=x.stride)
+    count = max(1, _BLOCK * x.shape[outermost] // x.numel())
+    parts = (torch.split(t, count, outermost) for t in (result, x, g))
+    for found, of_x, of_g in zip(*parts, strict=True):
+        found.copy_(_gradient_in_float64(of_x, of_g, dim, epsilon))
+    return result
+
+
+def _gradient_in_float64(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
+    divisor, is_above = _divisor(x, dim, epsilon)
+    wide = x.double()
+    along = (wide * g).sum(dim, keepdim=True) / (divisor * divisor)
+    return wide.mul_(torch.where(is_above, -along, 0.0)).add_(g).div_(divisor).to(x.dtype)
+
+
+def _divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Return the divisors in float64, and where they are norms."""
+    norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
+    if epsilon < 0:
+        return norm, norm > epsilon
+    floor = math.sqrt(epsilon)
+    is_above = norm > floor
+    return torch.where(is_above, norm, floor), is_above
+
+
+class _L2Normalize(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, dim: int, epsilon: float, *ways: Any) -> Tensor:
+        value, ctx.gradient = ways
+        ctx.save_for_backward(x)
+        ctx.arguments = dim, epsilon
+        found: Tensor = value(x, dim, epsilon)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (x,) = ctx.saved_tensors
+        way = ctx.gradient if _is_plain_cotangent(g, x) else _gradient_of_formula
+        return way(x, g, *ctx.arguments), None, None, None, None
+
+
+recorded = cast(Any, _L2Normalize).apply
+"""Of x, dim, epsilon, and of the functions that compute value and gradient."""
+
+
+def _is_plain_cotangent(g: Tensor, x: Tensor) -> bool:
+    """Return whether it is neither to be differentiated again nor a batch of cotangents."""
+    return (
+        not torch.is_grad_enabled()
+        and is_plain_call()
+        and type(g) is Tensor
+        and is_plain(x)
+        and _has_memory(g)
+    )
+
+
+def _has_memory(g: Tensor) -> bool:
+    try:
+        g.data_ptr()
+    except RuntimeError:  # a batch of torch.autograd.grad
+        return False
+    return True
+
+
+def _gradient_of_formula(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
+    """Return the gradient by operators of torch, differentiable where autograd is on."""
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x if differentiable else x.detach().requires_grad_()
+        y = formula(x, dim, epsilon)
+    (found,) = torch.autograd.grad(y, x, g, create_graph=differentiable)
+    return found

@@ -22,6 +22,7 @@ from portnorm.torch._arguments import (
     constant_in_graphs,
     dtype_name,
     fixed,
+    is_plain,
     is_plain_call,
     l2_normalize_arguments,
 )
@@ -29,7 +30,6 @@ from portnorm.torch._operators import text_of
 
 # --- the short cut --------------------------------------------------------------------------------
 
-_PLAIN_TYPES = frozenset({Tensor, torch.nn.Parameter})
 _MINDSPORE_FLOATS = _arrays.FLOATS - {torch.bfloat16}
 _NUMBERS = frozenset({float, int})
 
@@ -38,11 +38,10 @@ def _is_plain(x: Any, dtypes: frozenset[torch.dtype]) -> bool:
     """Return whether an array can share the memory of a tensor as it is."""
     try:
         return (
-            type(x) in _PLAIN_TYPES
+            is_plain(x)
             and x.is_cpu
             and x.dtype in dtypes
-            and x.layout is torch.strided
-            and not (x.is_neg() or x.is_nested or x.data_ptr() % x.itemsize)
+            and not (x.is_neg() or x.data_ptr() % x.itemsize)
         )
     except RuntimeError:  # a batch of torch.autograd.grad has no memory to ask for
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_each_device_is_read_with_its_release() -> None:
 @needs_torch
 def test_a_cpu_does_not_pass_for_a_device() -> None:
     """The comparison with a live device finds one that adds in another order."""
-    cases = [torch_case(0, number) for number in range(40)]
+    cases = [case for case in map(partial(torch_case, 0), range(40)) if case.dtype == "float32"]
     reference = TorchReference("2.11.0", "cuda")
     found = check(cases, framework("torch", "cpu"), exact(reference))
     assert sum(count.mismatches for count in found.counts.values()) > 0

@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="tests the torch host")
 
 import torch
 
-from portnorm.torch import l2_normalize
+from portnorm.torch import _semantic, l2_normalize
 from tests.hosts import exact_formula
 from tests.hosts.torch_host import DTYPES, Case, random_case
 
@@ -63,6 +63,32 @@ def test_the_gradient_is_the_exact_one(rng: Any, dtype: str) -> None:
             got = gradient(l2_normalize, case.x, g, case.axis, case.epsilon)
             assert worst_error(got, case, g) <= MOST_ROUNDINGS, case
             checked += 1
+
+
+def error_in_ulp(got: torch.Tensor, x: torch.Tensor, g: torch.Tensor, dim: int) -> float:
+    """Return the largest error, in ULP of the larger of an element's gradient and its part of g.
+
+    All vectors are above the floor.
+    """
+    wide, cotangent = x.double(), g.double()
+    squares = (wide * wide).sum(dim, keepdim=True)
+    along = wide * ((wide * cotangent).sum(dim, keepdim=True) / squares)
+    exact, part = (cotangent - along) / squares.sqrt(), cotangent / squares.sqrt()
+    scale = torch.maximum(exact.abs(), part.abs()).clamp_min(torch.finfo(x.dtype).smallest_normal)
+    unit = torch.finfo(x.dtype).eps * 2.0 ** scale.log2().floor()
+    return float(((got.double() - exact).abs() / unit).max())
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize(("order", "dim"), [((0, 1, 2), 1), ((2, 0, 1), 0), ((1, 0, 2), 2)])
+def test_an_element_whose_cotangent_is_small_loses_no_digit(
+    rng: Any, dtype: str, order: tuple[int, ...], dim: int
+) -> None:
+    """Also of tensors that a CPU takes in blocks."""
+    x, g = (tensor(rng.normal(size=(70, 60, 50)), dtype).permute(order) for _ in "xg")
+    assert error_in_ulp(gradient(l2_normalize, x, g, dim), x, g, dim) <= 1
+    if dtype == "float32":
+        assert error_in_ulp(gradient(_semantic.formula, x, g, dim, 1e-4), x, g, dim) > 4
 
 
 def with_constant_norm(x: torch.Tensor, dim: int, epsilon: float) -> torch.Tensor:
