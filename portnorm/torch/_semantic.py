@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
         dim: the dim of the vectors.
         epsilon: as `semantics.round_epsilon` returns it.
     """
-    if x.dtype != torch.float64 and has_float64(x) and not _is_shared(x) and is_plain_call():
+    if x.dtype != torch.float64 and not (x.is_mps or _is_shared(x)) and is_plain_call():
         if not (x.requires_grad and torch.is_grad_enabled()):
             return value(x, dim, epsilon)
         if is_plain(x):
@@ -51,11 +52,6 @@ def _is_shared(x: Tensor) -> bool:
     return type(x) is not Tensor and hasattr(x, "placements")
 
 
-def has_float64(x: Tensor) -> bool:
-    """Return whether the device of a tensor has it, which Apple's GPUs have not."""
-    return x.device.type != "mps"
-
-
 def _sum(terms: Tensor, dim: int) -> Tensor:
     """Add terms >= 0, to an error of about one rounding.
 
@@ -64,7 +60,7 @@ def _sum(terms: Tensor, dim: int) -> Tensor:
     terms are split: the upper parts are multiples of one unit so large that they add up exactly,
     the lower parts so small that the rounding of their sum does not matter.
     """
-    if terms.dtype == torch.float32 and has_float64(terms):
+    if terms.dtype == torch.float32 and not terms.is_mps:
         return terms.sum(dim, keepdim=True, dtype=torch.float64)
     count = terms.shape[dim]
     if count == 0:
@@ -105,13 +101,13 @@ def _added_up(x: Any) -> Any:
 # The derivative of the formula adds up the products of x and the cotangent in float32, and loses
 # all digits of an element whose cotangent is small. Graphs lose them; what follows does not.
 
-_BLOCK = 1 << 17
-"""Elements whose float64 copies stay in the cache of a CPU."""
+_BLOCK_ON_CPU, _BLOCK = 1 << 17, 1 << 26
+"""Elements whose copies in float64 stay in the cache of a CPU, or take little of other memory."""
 
 
 def value(x: Tensor, dim: int, epsilon: float) -> Tensor:
     """Return the values alone."""
-    divisor, _ = _divisor(x, dim, epsilon)
+    _, divisor = _norm_and_divisor(x, dim, epsilon)
     if x.dtype == torch.float16:
         return (x.float() / divisor.float()).half()
     return x / divisor.float()
@@ -121,12 +117,13 @@ def gradient(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
     """Return the gradient for a cotangent of the dtype of x."""
     if x.dtype == torch.float64:
         return _gradient_of_formula(x, g, dim, epsilon)
-    others = [d for d in range(x.ndim) if d != dim]
-    if not (x.is_cpu and others and x.numel() > _BLOCK):
+    block, elements = _BLOCK_ON_CPU if x.is_cpu else _BLOCK, x.numel()
+    others = [d for d in range(x.ndim) if d != dim and x.shape[d] > 1]
+    if elements <= block or not others:
         return _gradient_in_float64(x, g, dim, epsilon)
     result = torch.empty_like(x)
     outermost = max(others, key=x.stride)
-    count = max(1, _BLOCK * x.shape[outermost] // x.numel())
+    count = max(1, block * x.shape[outermost] // elements)
     parts = (torch.split(t, count, outermost) for t in (result, x, g))
     for found, of_x, of_g in zip(*parts, strict=True):
         found.copy_(_gradient_in_float64(of_x, of_g, dim, epsilon))
@@ -134,20 +131,26 @@ def gradient(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
 
 
 def _gradient_in_float64(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
-    divisor, is_above = _divisor(x, dim, epsilon)
+    norm, divisor = _norm_and_divisor(x, dim, epsilon)
+    is_above = norm > (math.sqrt(epsilon) if epsilon >= 0 else epsilon)
     wide = x.double()
-    along = (wide * g).sum(dim, keepdim=True) / (divisor * divisor)
-    return wide.mul_(torch.where(is_above, -along, 0.0)).add_(g).div_(divisor).to(x.dtype)
+    along = (wide * g).sum(dim, keepdim=True) / (norm * norm)
+    wide.mul_(torch.where(is_above, along, 0.0))
+    return torch.sub(g, wide, out=wide).div_(divisor).to(x.dtype)
 
 
-def _divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor]:
-    """Return the divisors in float64, and where they are norms."""
+def _norm_and_divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Return both in float64. A NaN norm selects the floor, as a tie does."""
     norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
-    if epsilon < 0:
-        return norm, norm > epsilon
-    floor = math.sqrt(epsilon)
-    is_above = norm > floor
-    return torch.where(is_above, norm, floor), is_above
+    if epsilon >= 0:
+        return norm, torch.fmax(norm, _constant(math.sqrt(epsilon)))
+    return norm, norm if epsilon < 0 else norm * math.nan
+
+
+@functools.lru_cache(maxsize=256)
+def _constant(value: float) -> Tensor:
+    with torch.inference_mode(False):  # it is there for calls in other modes, too
+        return torch.tensor(value, dtype=torch.float64, device="cpu")
 
 
 class _L2Normalize(torch.autograd.Function):

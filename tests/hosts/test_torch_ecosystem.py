@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 import portnorm.torch as adapted
 from portnorm import TorchReference, set_options
+from portnorm.torch import _semantic
 from tests.hosts.torch_host import in_layout, normal, same_bits
 
 CALLS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -133,6 +134,18 @@ def test_inference_mode_gives_the_same_numbers(rng: Any, call: Any) -> None:
     assert not after.is_inference()
     assert torch.equal(y, after)
     assert call(x.requires_grad_()).requires_grad
+
+
+def test_a_gradient_after_a_call_in_inference_mode(rng: Any) -> None:
+    """What is kept of the first call, the root of epsilon, serves the second one."""
+    x = normal(rng, 3, 4)
+    _semantic._constant.cache_clear()
+    with torch.inference_mode():
+        adapted.l2_normalize(x, 1, 0.25)
+    leaf = x.clone().requires_grad_()
+    y = adapted.l2_normalize(leaf, 1, 0.5)
+    (first,) = torch.autograd.grad(y.square().sum(), leaf, create_graph=True)
+    assert torch.autograd.grad(first.sum(), leaf)[0].isfinite().all()
 
 
 @each_call
