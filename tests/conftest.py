@@ -46,13 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draw the seed before the workers of xdist start, which are to choose the same tests.
-
-    They take the files as they stand: xdist by itself would leave files of few tests to the end,
-    which are the longest, and one worker would wait for the other.
-    """
+    """Draw the seed before the workers of xdist start, which are to choose the same tests."""
     os.environ.setdefault(SEED_OF_SAMPLES, str(drawn_seed()))
-    config.option.loadscopereorder = False
 
 
 def pytest_report_header(config: pytest.Config) -> str:
