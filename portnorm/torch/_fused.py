@@ -197,17 +197,17 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
     if _needs_gradient(x):
         found: Tensor = _semantic.recorded(x, dim, epsilon, _value, _gradient)
         return found
-    return _value(x, dim, epsilon)
+    return _value(x, dim, epsilon)[0]
 
 
-def _value(x: Tensor, dim: int, epsilon: float) -> Tensor:
-    return run(x, None, cast(Launch, _launch(x, dim, False)), epsilon)
+def _value(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor]:
+    return (run(x, None, cast(Launch, _launch(x, dim, False)), epsilon),)
 
 
 def _gradient(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
     launch = _launch(x, dim, True)
     if launch is None or (x.is_cuda and not _is_ready(x, launch, True)):
-        return _semantic.gradient(x, g, dim, epsilon)
+        return _semantic.gradient_by_operators(x, g, dim, epsilon)
     if g.stride() != x.stride() or g.is_neg() or g._is_zerotensor():
         g = torch.empty_like(x).copy_(g)
     return run(x, g, launch, epsilon)
