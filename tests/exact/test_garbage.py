@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
@@ -43,7 +44,8 @@ def test_whoever_collects_none_collects_none_afterwards() -> None:
         gc.enable()
 
 
-def test_a_pause_lasts_until_the_last_thread_ends_its_own() -> None:
+@contextlib.contextmanager
+def paused_in_another_thread() -> Iterator[None]:
     begun, end = threading.Event(), threading.Event()
 
     def pause() -> None:
@@ -51,13 +53,21 @@ def test_a_pause_lasts_until_the_last_thread_ends_its_own() -> None:
             begun.set()
             end.wait()
 
-    other = threading.Thread(target=pause)
-    with no_garbage_collection():
-        other.start()
-        begun.wait()
-    assert not gc.isenabled()
-    end.set()
-    other.join()
+    thread = threading.Thread(target=pause)
+    thread.start()
+    begun.wait()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_a_pause_lasts_until_the_last_thread_ends_its_own() -> None:
+    with paused_in_another_thread():
+        with no_garbage_collection():
+            pass
+        assert not gc.isenabled()
 
 
 def test_many_threads_leave_it_as_it_was() -> None:
@@ -78,25 +88,14 @@ def test_many_threads_leave_it_as_it_was() -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork here")
 @pytest.mark.filterwarnings("ignore:This process .*multi-threaded:DeprecationWarning")
 def test_a_child_process_collects_although_a_thread_of_its_parent_pauses() -> None:
-    begun, end = threading.Event(), threading.Event()
-
-    def pause() -> None:
-        with no_garbage_collection():
-            begun.set()
-            end.wait()
-
-    other = threading.Thread(target=pause)
-    other.start()
-    begun.wait()
-    child = os.fork()
-    if not child:
-        with no_garbage_collection():
-            paused = not gc.isenabled()
-        os._exit(0 if paused and gc.isenabled() else 1)
-    status = os.waitpid(child, 0)[1]
-    assert not gc.isenabled()
-    end.set()
-    other.join()
+    with paused_in_another_thread():
+        child = os.fork()
+        if not child:
+            with no_garbage_collection():
+                paused = not gc.isenabled()
+            os._exit(0 if paused and gc.isenabled() else 1)
+        status = os.waitpid(child, 0)[1]
+        assert not gc.isenabled()
     assert os.waitstatus_to_exitcode(status) == 0
 
 
