@@ -81,7 +81,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def share(request: pytest.FixtureRequest) -> float:
     """Of the calls of a long test those that this run makes; all with `--full`."""
-    return 1.0 if request.config.getoption("--full") else 0.3
+    return 1.0 if request.config.getoption("--full") else 0.2
 
 
 @pytest.fixture

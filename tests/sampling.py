@@ -95,15 +95,17 @@ MATRICES = {
         "hosts/test_mindspore_strict_modes",
         "hosts/test_mindspore_strict_refusals",
         "hosts/test_mindspore_unsupported_p",
+        "hosts/test_torch_distributed",
         "hosts/test_torch_graphs",
         "hosts/test_torch_l2_normalize",
         "hosts/test_torch_strict",
+        "identify/test_identify",
     )
 }
 """Files whose matrices take long, for graphs or kernels are compiled in them. Others run whole."""
 
-MOST_CELLS = {"tests/exact/test_golden_outputs.py": 30}
-"""Of a matrix in a run; 4 in other files."""
+MOST_CELLS = {"tests/exact/test_golden_outputs.py": 12}
+"""Of a matrix in a run; 3 in other files."""
 
 
 def sampled(items: Sequence[Any], seed: str) -> list[Any]:
@@ -117,7 +119,7 @@ def sampled(items: Sequence[Any], seed: str) -> list[Any]:
             cells = [dict(enumerate(item.callspec._idlist)) for item in tests]
             rng = random.Random(f"{seed} {name}")
             drawn = sample(cells, rng)
-            most = min(MOST_CELLS.get(file, 4), len(drawn))
+            most = min(MOST_CELLS.get(file, 3), len(drawn))
             tests = [tests[k] for k in sorted(rng.sample(drawn, most))]
         chosen += tests
     return chosen

@@ -35,7 +35,7 @@ def test_all_combinations_come_up_in_many_runs() -> None:
 def test_a_matrix_has_a_few_cells_in_a_run_and_all_in_many() -> None:
     matrix = [item(min(MATRICES), a, b) for a in "abc" for b in "uvwxyz"]
     runs = [sampled(matrix, str(seed)) for seed in range(100)]
-    assert {len(found) for found in runs} == {4}
+    assert {len(found) for found in runs} == {3}
     assert {one.nodeid for found in runs for one in found} == {one.nodeid for one in matrix}
 
 
