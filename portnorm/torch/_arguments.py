@@ -41,6 +41,11 @@ def is_plain(x: Any) -> bool:
     return type(x) in _PLAIN_TYPES and x.layout is torch.strided and not x.is_nested
 
 
+def needs_gradient(x: Tensor) -> bool:
+    """Return whether autograd records what is done to a tensor."""
+    return x.requires_grad and torch.is_grad_enabled()
+
+
 def _all_are_passive() -> bool:
     modes = map(torch._C._get_function_stack_at, range(_function_modes()))
     return all(isinstance(mode, PassiveMode) for mode in modes)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from portnorm.torch import _semantic
-from portnorm.torch._arguments import is_dense, is_plain
+from portnorm.torch._arguments import is_dense, is_plain, needs_gradient
 from portnorm.torch._fused_kernels import add_parts, finish_parts, whole
 
 # --- launches -------------------------------------------------------------------------------------
@@ -159,17 +159,13 @@ def is_served(x: Tensor, dim: int) -> bool:
     if not is_plain(x) or x.dtype not in _DTYPES or x.is_neg():
         return False
     launch = _launch(x, dim, False)
-    if launch is None or (_needs_gradient(x) and _launch(x, dim, True) is None):
+    if launch is None or (needs_gradient(x) and _launch(x, dim, True) is None):
         return False
     return _is_ready(x, launch, False)
 
 
 def _launch(x: Tensor, dim: int, gradient: bool) -> Launch | None:
     return launch_of(x.shape, x.stride(), dim, x.itemsize, gradient)
-
-
-def _needs_gradient(x: Tensor) -> bool:
-    return x.requires_grad and torch.is_grad_enabled()
 
 
 def _is_ready(x: Tensor, launch: Launch, gradient: bool) -> bool:
@@ -194,7 +190,7 @@ def _works_on(device: int) -> bool:
 
 def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
     """Return what `_semantic.l2_normalize` does, for a tensor that `is_served`."""
-    if _needs_gradient(x):
+    if needs_gradient(x):
         found: Tensor = _semantic.recorded(x, dim, epsilon, _value, _gradient)
         return found
     return _value(x, dim, epsilon)[0]

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from portnorm.torch._arguments import is_plain, is_plain_call
+from portnorm.torch._arguments import is_plain, is_plain_call, needs_gradient
 
 
 def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
@@ -22,7 +22,7 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
     """
     if x.dtype == torch.float64 or _is_shared(x) or not is_plain_call():
         return formula(x, dim, epsilon)
-    if not (x.requires_grad and torch.is_grad_enabled()):
+    if not needs_gradient(x):
         is_usual = x.is_cpu and x.dtype == torch.float32 and epsilon > 0
         return (_value if is_usual else formula)(x, dim, epsilon)
     if x.is_mps or not is_plain(x):  # Apple's GPUs have no float64.

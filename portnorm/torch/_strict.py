@@ -25,6 +25,7 @@ from portnorm.torch._arguments import (
     is_plain,
     is_plain_call,
     l2_normalize_arguments,
+    needs_gradient,
 )
 from portnorm.torch._operators import text_of
 
@@ -49,10 +50,6 @@ def _is_plain(x: Any, dtypes: frozenset[torch.dtype]) -> bool:
 
 def _is_plain_dim(dim: Any) -> bool:
     return type(dim) is int or (type(dim) is tuple and all(type(one) is int for one in dim))
-
-
-def _needs_gradient(x: Tensor) -> bool:
-    return x.requires_grad and torch.is_grad_enabled()
 
 
 def _refuse_forward_mode(x: Tensor) -> None:
@@ -98,7 +95,7 @@ def normalize(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
         and type(eps) in _NUMBERS
     ):
         reference = get_options().torch_reference_on("torch")
-        if not _needs_gradient(input):
+        if not needs_gradient(input):
             return _arrays.normalize(input, p, dim, eps, reference)
         _check_gradient(p)
         found: Tensor = _apply_normalize(input, p, dim, eps, reference)
@@ -123,7 +120,7 @@ def _normalize_by_operator(input: Tensor, p: Any, dim: Any, eps: Any) -> Tensor:
     input = _cast_by_autocast(input)
     p, eps = _number_of_tensor(p), _eps_of_tensor(eps, input)
     dtype = dtype_name(input.dtype)
-    gradient = _needs_gradient(input)
+    gradient = needs_gradient(input)
     reference, on_cuda = _torch_reference()
     if torch.compiler.is_compiling():
         arguments = fixed(p), _fixed_dim(dim), fixed(eps), gradient, on_cuda
@@ -255,7 +252,7 @@ def l2_normalize(x: Tensor, axis: Any, epsilon: Any) -> Tensor:
         and type(epsilon) is float
     ):
         reference = get_options().mindspore_reference_on("torch")
-        if not _needs_gradient(x):
+        if not needs_gradient(x):
             return _arrays.l2_normalize(x, axis, epsilon, reference)
         found: Tensor = _apply_l2_normalize(x, axis, epsilon, reference)
         return found

@@ -6,7 +6,8 @@ import contextlib
 import gc
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -25,13 +26,6 @@ def test_an_error_ends_a_pause() -> None:
     with pytest.raises(ZeroDivisionError), no_garbage_collection():
         _ = 1 / gc.isenabled()  # which is 0
     assert gc.isenabled()
-
-
-def test_the_outermost_of_several_pauses_counts() -> None:
-    with no_garbage_collection():
-        with no_garbage_collection():
-            pass
-        assert not gc.isenabled()
 
 
 def test_whoever_collects_none_collects_none_afterwards() -> None:
@@ -63,8 +57,9 @@ def paused_in_another_thread() -> Iterator[None]:
         thread.join()
 
 
-def test_a_pause_lasts_until_the_last_thread_ends_its_own() -> None:
-    with paused_in_another_thread():
+@pytest.mark.parametrize("outer", [no_garbage_collection, paused_in_another_thread])
+def test_a_pause_lasts_until_the_last_one_of_all_threads_ends(outer: Callable[[], Any]) -> None:
+    with outer():
         with no_garbage_collection():
             pass
         assert not gc.isenabled()

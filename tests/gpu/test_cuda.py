@@ -23,6 +23,7 @@ from torch import Tensor
 import portnorm
 import portnorm.torch as adapted
 from portnorm.torch import _pinned, _semantic
+from tests.hosts.wide_formula import errors_in_ulp, exact
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
@@ -53,23 +54,6 @@ def gradient(function: Callable[..., Tensor], x: Tensor, g: Tensor, *args: Any, 
     x = x.detach().requires_grad_()
     (found,) = torch.autograd.grad(function(x, *args, **kw), x, g)
     return found
-
-
-def exact(x: Tensor, g: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the value, the gradient and the norm, in float64."""
-    x, g = x.double(), g.double()
-    squares = (x * x).sum(dim, keepdim=True)
-    above = squares > epsilon
-    norm = torch.where(above, squares, epsilon).sqrt()
-    through_norm = x * ((x * g).sum(dim, keepdim=True) / squares)
-    return x / norm, torch.where(above, g - through_norm, g) / norm, norm
-
-
-def errors_in_ulp(got: Tensor, true: Tensor, scale: Tensor) -> float:
-    form = torch.finfo(got.dtype)
-    _, exponent = torch.frexp(scale.abs().clamp(form.smallest_normal))
-    unit = torch.ldexp(torch.full_like(scale, form.eps), exponent - 1)
-    return float(((got.double() - true).abs() / unit).max())
 
 
 def served(x: Tensor, dim: int) -> bool:

@@ -18,6 +18,7 @@ import exact_formula
 import numpy as np
 import torch
 from torch import Tensor
+from wide_formula import errors_in_ulp, exact
 
 from portnorm import semantics
 from portnorm.torch import _fused, _semantic
@@ -59,23 +60,6 @@ def floor_of(epsilon: float, dtype: torch.dtype) -> float:
 
 
 # --- accuracy -------------------------------------------------------------------------------------
-
-
-def exact(x: Tensor, g: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the value, the gradient and the norm in float64, for inputs of a smaller type."""
-    x, g = x.double(), g.double()
-    squares = (x * x).sum(dim, keepdim=True)
-    above = squares > epsilon
-    norm = torch.where(above, squares, epsilon).sqrt()
-    through_norm = x * ((x * g).sum(dim, keepdim=True) / squares)
-    return x / norm, torch.where(above, g - through_norm, g) / norm, norm
-
-
-def errors_in_ulp(got: Tensor, true: Tensor, scale: Tensor) -> float:
-    form = torch.finfo(got.dtype)
-    _, exponent = torch.frexp(scale.abs().clamp(form.smallest_normal))
-    unit = torch.ldexp(torch.full_like(scale, form.eps), exponent - 1)
-    return float(((got.double() - true).abs() / unit).max())
 
 
 def worst_errors(run: Run, shape: tuple[int, ...], dim: int, dtype: torch.dtype) -> Any:
