@@ -204,6 +204,42 @@ def test_a_child_after_a_fork_gives_the_same_bits(
     threads._pools.clear()
 
 
+AT_EXIT = """
+import atexit, os, threading, time
+import numpy as np
+from portnorm.exact import torch_cpu
+from portnorm.exact.machine import threads
+
+threads.cores = lambda: 2
+caller = threading.current_thread()
+late = threading.Event()
+x = np.ones((1024, 1024), np.float32)
+
+def last():
+    torch_cpu.normalize(x)
+    print(*sorted(thread.name for thread in threading.enumerate()), flush=True)
+
+def kernel(queue, buffer):
+    if threading.current_thread() is caller:
+        late.wait()
+        queue[threads._DONE] = queue[threads._UNITS]
+    else:
+        late.set()
+        time.sleep(0.3)
+        os.write(1, b"came to its end\\n")
+
+atexit.register(last)  # is called after those that are registered later
+threads.run(kernel, 2, threads.SMALLEST_WORK, (0, np.float32))
+"""
+
+
+def test_a_process_ends_after_its_threads_and_computes_without_them_then() -> None:
+    """A thread that Python ends while it frees a tensor of torch ends the process with it."""
+    result = start_python(AT_EXIT)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == ["came to its end", "MainThread"]
+
+
 # --- the cache of compiled code ------------------------------------------------------------------
 
 CALL = """

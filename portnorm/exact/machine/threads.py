@@ -7,6 +7,7 @@ not for threads: one that comes late finds nothing to do.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -27,7 +28,7 @@ from portnorm.exact.machine.target import instruction
 SMALLEST_WORK = 1 << 20
 """Elements below which another thread costs more than it saves."""
 
-_Tasks: TypeAlias = "SimpleQueue[list[Any]]"
+_Tasks: TypeAlias = "SimpleQueue[list[Any] | None]"
 
 _TAKEN, _DONE, _UNITS, _SHARES = range(4)
 """What a queue holds: units taken, units done, all units, and shares into which they fall."""
@@ -175,10 +176,9 @@ def _tasks(process: int) -> _Tasks | None:
         tasks: _Tasks = SimpleQueue()
         if _pools.setdefault(process, tasks) is tasks:  # No other thread was here first.
             try:
+                atexit.register(_end_workers)
                 for _ in range(max(1, cores() - 1)):
-                    serve = threading.Thread(target=_serve, args=(tasks,), name="portnorm")
-                    serve.daemon = True
-                    serve.start()
+                    _Worker(tasks).start()
             except RuntimeError:  # The interpreter shuts down, or a limit is reached.
                 _pools[process] = None
             except BaseException:  # an interrupt: nobody may be there to serve these tasks
@@ -187,12 +187,31 @@ def _tasks(process: int) -> _Tasks | None:
     return _pools.get(process)
 
 
-def _serve(tasks: _Tasks) -> None:
-    while True:
-        task = tuple(tasks.get())
-        if task:
-            kernel, queue, scratch, arguments = task
-            # What raises it takes no unit, so the caller does without this thread.
-            with contextlib.suppress(MemoryError):
-                kernel(queue, np.empty(*scratch), *arguments)
-            del task, kernel, queue, arguments  # Their memory is not to wait for the next task.
+class _Worker(threading.Thread):
+    def __init__(self, tasks: _Tasks) -> None:
+        super().__init__(name="portnorm", daemon=True)
+        self.tasks = tasks
+
+    def run(self) -> None:
+        while (shared := self.tasks.get()) is not None:
+            task = tuple(shared)
+            if task:
+                kernel, queue, scratch, arguments = task
+                # What raises it takes no unit, so the caller does without this thread.
+                with contextlib.suppress(MemoryError):
+                    kernel(queue, np.empty(*scratch), *arguments)
+                del task, kernel, queue, arguments  # Their memory is not to wait for the next task.
+
+
+def _end_workers() -> None:
+    """Wait for the threads of this process, before the interpreter shuts down.
+
+    It would end a thread at its next step in Python. Where that thread is just freeing a tensor,
+    which only it still refers to, C++ ends the whole process.
+    """
+    _pools[os.getpid()] = None
+    workers = [thread for thread in threading.enumerate() if isinstance(thread, _Worker)]
+    for worker in workers:
+        worker.tasks.put(None)
+    for worker in workers:
+        worker.join()
