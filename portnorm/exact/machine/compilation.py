@@ -97,6 +97,8 @@ def _name(function: Callable[..., Any], of: tuple[object, ...]) -> None:
 
 _NOT_NEEDED = {
     "WithLifting",
+    "NopythonRewrites",  # of expressions of arrays
+    "IRLegalization",  # adds where variables end, which matters to counts of references
     "InlineClosureLikes",
     "RewriteDynamicRaises",
     "MakeFunctionToJitFunction",
@@ -110,7 +112,16 @@ _NOT_NEEDED = {
 }
 
 
-class _PartLibrary(JITCodeLibrary):
+class _Library(JITCodeLibrary):
+    """LLVM's code of a kernel, which is optimized as a whole."""
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        # Numba would clean up each function first.
+        ll_module.data_layout = self._codegen._data_layout
+        self._final_module.link_in(ll_module)
+
+
+class _PartLibrary(_Library):
     """LLVM's code of a part, which is neither optimized nor turned into machine code."""
 
     def finalize(self) -> None:
@@ -118,11 +129,6 @@ class _PartLibrary(JITCodeLibrary):
         for library in dict.fromkeys(self._linking_libraries):
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
-
-    def add_llvm_module(self, ll_module: Any) -> None:
-        # Numba would clean up each function first.
-        ll_module.data_layout = self._codegen._data_layout
-        self._final_module.link_in(ll_module)
 
 
 class _SubroutineLibrary(_PartLibrary):
@@ -136,18 +142,28 @@ class _SubroutineLibrary(_PartLibrary):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
-class _PartLowering(NativeLowering):
+class _Lowering(NativeLowering):
+    _name = "portnorm_lowering"
+    library = _Library
+
+    def run_pass(self, state: Any) -> bool:
+        state.library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        lowered: bool = super().run_pass(state)
+        return lowered
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PartLowering(_Lowering):
     """Turn a part into LLVM's code, for which Python gets no entry point."""
 
     _name = "portnorm_part_lowering"
     library = _PartLibrary
 
     def run_pass(self, state: Any) -> bool:
-        library = self.library(state.targetctx.codegen(), state.func_id.func_qualname)
-        library.enable_object_caching()
-        state.library = library
         state.flags.no_compile = True
         super().run_pass(state)
+        library = state.library
         library._ensure_finalized()
         # Callers find a function by its entry point, of which Numba asks that it is a built-in
         # function. Each of these is another one, and it raises if Python ever calls it.
@@ -166,7 +182,7 @@ class _SubroutineLowering(_PartLowering):
 class _Compiler(CompilerBase):
     """Numba's passes without those for forms of Python that kernels do not use."""
 
-    lowering: Any = NativeLowering
+    lowering: Any = _Lowering
 
     def define_pipelines(self) -> list[Any]:
         passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
