@@ -20,15 +20,21 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
         dim: the dim of the vectors.
         epsilon: as `semantics.round_epsilon` returns it.
     """
-    if x.dtype == torch.float64 or _is_shared(x) or not is_plain_call():
+    in_graph = torch.compiler.is_compiling() and not _is_exporting()
+    if x.dtype == torch.float64 or _is_shared(x) or not (in_graph or is_plain_call()):
         return formula(x, dim, epsilon)
     if not needs_gradient(x):
-        is_usual = x.is_cpu and x.dtype == torch.float32 and epsilon > 0
+        is_usual = not in_graph and x.is_cpu and x.dtype == torch.float32 and epsilon > 0
         return (_value if is_usual else formula)(x, dim, epsilon)
     if x.is_mps or not is_plain(x):  # Apple's GPUs have no float64.
         return formula(x, dim, epsilon)
-    found: Tensor = recorded(x, dim, epsilon, value_with_sums, gradient)
+    value = _formula_with_sums if in_graph else value_with_sums
+    found: Tensor = recorded(x, dim, epsilon, value, gradient)
     return found
+
+
+_is_exporting = getattr(torch.compiler, "is_exporting", lambda: True)
+"""Exported graphs hold operators alone. Some releases, 2.7 is one, say so of all graphs."""
 
 
 # --- operator by operator -------------------------------------------------------------------------
@@ -42,7 +48,7 @@ def formula(x: Tensor, dim: int, epsilon: float) -> Tensor:
 def _formula_with_sums(
     x: Tensor, dim: int, epsilon: float | Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the values, the sums of squares and the divisors."""
+    """Return the values, the sums of squares or epsilon, and their roots, the divisors."""
     is_shared = _is_shared(x)
     if is_shared:
         x = _added_up(x)
@@ -52,7 +58,8 @@ def _formula_with_sums(
     squares = _sum_of_shared(v, dim) if is_shared else _sum(v * v, dim)
     # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
     # epsilon's.
-    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
+    squares = torch.where(squares > epsilon, squares, epsilon)
+    divisor = squares.sqrt()
     return (v / divisor.to(v.dtype)).to(x.dtype), squares, divisor
 
 
@@ -108,7 +115,8 @@ def _added_up(x: Any) -> Any:
 
 # --- in one piece ---------------------------------------------------------------------------------
 # The derivative of the formula adds up the products of x and the cotangent in float32, and loses
-# all digits of an element whose cotangent is small. Graphs lose them; what follows does not.
+# all digits of an element whose cotangent is small. In exported graphs and transforms, and of
+# DTensors, it still does; what follows does not.
 
 _BLOCK_ON_CPU, _BLOCK = 1 << 17, 1 << 26
 """Elements whose copies in float64 stay in the cache of a CPU, or take little of other memory."""
@@ -143,9 +151,7 @@ def gradient(
 
 
 def gradient_by_operators(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
-    """Return the gradient for a cotangent, of any dtype, where nothing is known but x."""
-    if x.dtype == torch.float64:
-        return _gradient_of_formula(x, g, dim, epsilon)
+    """Return the gradient for a cotangent where nothing is known but x."""
     return gradient(x, g, dim, epsilon, *value_with_sums(x, dim, epsilon)[1:])
 
 
@@ -154,8 +160,8 @@ def _gradient_in_float64(
 ) -> Tensor:
     wide = x.double()
     along = (wide * g).sum(dim, keepdim=True) / squares
-    wide.mul_(torch.where(squares > epsilon, along, 0.0))
-    return torch.sub(g, wide, out=wide).div_(divisor).to(x.dtype)
+    across = g - wide * torch.where(squares > epsilon, along, 0.0)
+    return (across / divisor).to(x.dtype)
 
 
 @functools.lru_cache(maxsize=256)
@@ -180,7 +186,7 @@ class _L2Normalize(torch.autograd.Function):
         if _is_plain_cotangent(g, x):
             found = ctx.gradient(x, g, *ctx.arguments, *sums)
         else:
-            found = _gradient_of_formula(x, g, *ctx.arguments)
+            found = _differentiable_gradient(x, g, *ctx.arguments)
         return found, None, None, None, None
 
 
@@ -207,11 +213,5 @@ def _has_memory(g: Tensor) -> bool:
     return True
 
 
-def _gradient_of_formula(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
-    """Return the gradient by operators of torch, differentiable where autograd is on."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        x = x if differentiable else x.detach().requires_grad_()
-        y = formula(x, dim, epsilon)
-    (found,) = torch.autograd.grad(y, x, g, create_graph=differentiable)
-    return found
+def _differentiable_gradient(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
+    return _gradient_in_float64(dim, epsilon, x, g, *_formula_with_sums(x, dim, epsilon)[1:])

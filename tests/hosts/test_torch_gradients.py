@@ -130,6 +130,16 @@ def test_first_and_second_derivatives_agree_with_finite_differences(
         assert torch.autograd.gradgradcheck(function, [x], eps=step)
 
 
+def test_second_derivatives_in_float32_are_those_in_float64() -> None:
+    rows = [[0.0, 0.0, 0.0], [1e-3, 2e-3, 0.0], [1.0, -2.0, 0.5], [0.0, 3.0, 0.0]]
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        x = torch.tensor(rows, dtype=dtype, requires_grad=True)
+        (first,) = torch.autograd.grad(l2_normalize(x, 1).pow(3).sum(), x, create_graph=True)
+        found.append(torch.autograd.grad((first * torch.arange(3)).sum(), x)[0])
+    torch.testing.assert_close(found[0].double(), found[1], rtol=1e-5, atol=1e-5)
+
+
 # --- where two formulas meet ----------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 import portnorm.torch as adapted
 from portnorm import StrictParityError, TorchReference, set_options
 from tests.hosts.torch_host import error_of, in_layout, normal, same_bits
+from tests.hosts.wide_formula import errors_in_ulp, exact
 
 Call = Callable[..., torch.Tensor]
 
@@ -40,7 +41,7 @@ each_strict = pytest.mark.parametrize("call", STRICT.values(), ids=STRICT)
 each_semantic = pytest.mark.parametrize("call", SEMANTIC.values(), ids=SEMANTIC)
 each_backend = pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 
-# torch's own, from inside its compiler and its exporter.
+# torch's own, from inside its exporter.
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 
 
@@ -122,6 +123,39 @@ def test_semantic_compiles_without_a_break(
         torch.testing.assert_close(with_gradient(compiled, x, g), expected)
 
 
+@each_backend
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_compiled_gradient_loses_no_digit_of_an_element_whose_cotangent_is_small(
+    rng: Any, dtype: torch.dtype, backend: str
+) -> None:
+    def call(x: torch.Tensor) -> torch.Tensor:
+        return adapted.l2_normalize(x * 2, 1)
+
+    is_exporting = getattr(torch.compiler, "is_exporting", lambda: True)
+    if torch.compile(lambda x: (x + 1, is_exporting()), backend="eager")(torch.ones(1))[1]:
+        pytest.skip("this torch takes graphs that are compiled for exported ones")
+    compiled = torch.compile(call, fullgraph=True, backend=backend)
+    x, g = normal(rng, 60, 300, dtype=dtype), normal(rng, 60, 300, dtype=dtype)
+    y, got = with_gradient(compiled, x, g)
+    assert backend == "inductor" or same_bits(y, with_gradient(call, x, g)[0])
+    _, true, norm = exact(2 * x, g, 1, 0.0)
+    true, scale = 2 * true, torch.maximum(true.abs(), g.double().abs() / norm)
+    assert errors_in_ulp(got, true, 2 * scale) < 4
+
+
+def test_what_transforms_make_of_a_call_compiles(rng: Any) -> None:
+    grad, vmap = torch.func.grad, torch.func.vmap
+
+    def total(x: torch.Tensor) -> torch.Tensor:
+        return adapted.l2_normalize(x, -1).pow(3).sum()
+
+    x = normal(rng, 3, 4, 5)
+    for call in (grad(total), vmap(grad(total)), grad(lambda x: vmap(total)(x).sum())):
+        for leaf in (x, x.clone().requires_grad_()):
+            compiled = torch.compile(call, fullgraph=True, backend="aot_eager")
+            torch.testing.assert_close(compiled(leaf), call(leaf))
+
+
 @pytest.mark.parametrize("parity", ["native", "semantic", "strict"])
 def test_numbers_may_change_from_call_to_call(rng: Any, parity: Any) -> None:
     def call(x: torch.Tensor, axis: int, floor: float) -> torch.Tensor:
@@ -200,6 +234,18 @@ def test_an_exported_program_is_saved_loaded_and_run(rng: Any, call: Call, dynam
     for rows in (4, 7) if dynamic else (4,):
         x = normal(rng, rows, 6)
         assert same_bits(loaded(x), model(x))
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_exported_program_of_trained_weights_holds_operators_of_torch_alone(
+    rng: Any, strict: bool
+) -> None:
+    program = torch.export.export(
+        Model(SEMANTIC["l2_normalize"]), (normal(rng, 4, 6),), strict=strict
+    )
+    calls = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    assert calls
+    assert all(str(call).startswith("aten.") for call in calls), calls
 
 
 # --- ONNX -----------------------------------------------------------------------------------------
