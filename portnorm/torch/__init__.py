@@ -110,7 +110,7 @@ def l2_normalize(
     if level == "native":
         y = F.normalize(x, 2.0, dim, math.sqrt(epsilon) if epsilon > 0 else epsilon)
         return y.to(x.dtype)  # under autocast on CUDA it is float32
-    if x.is_cuda and is_plain_call():
+    if x.is_cuda and epsilon > 0 and is_plain_call():
         fused = _kernels()
         if fused is not None and fused.is_served(x, dim):
             found: Tensor = fused.l2_normalize(x, dim, epsilon)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -20,21 +21,26 @@ def l2_normalize(x: Tensor, dim: int, epsilon: float) -> Tensor:
         dim: the dim of the vectors.
         epsilon: as `semantics.round_epsilon` returns it.
     """
-    in_graph = torch.compiler.is_compiling() and not _is_exporting()
-    if x.dtype == torch.float64 or _is_shared(x) or not (in_graph or is_plain_call()):
+    if (
+        x.dtype == torch.float64  # no type is wider
+        or x.is_mps  # Apple's GPUs have no float64
+        or not epsilon > 0
+        or not (is_plain_call() or _is_compiling())
+        or not is_plain(x)
+    ):
         return formula(x, dim, epsilon)
-    if not needs_gradient(x):
-        is_usual = not in_graph and x.is_cpu and x.dtype == torch.float32 and epsilon > 0
-        return (_value if is_usual else formula)(x, dim, epsilon)
-    if x.is_mps or not is_plain(x):  # Apple's GPUs have no float64.
-        return formula(x, dim, epsilon)
-    value = _formula_with_sums if in_graph else value_with_sums
-    found: Tensor = recorded(x, dim, epsilon, value, gradient)
-    return found
+    if needs_gradient(x):
+        found: Tensor = recorded(x, dim, epsilon, value_and_divisor, gradient)
+        return found
+    return value_and_divisor(x, dim, epsilon)[0]
+
+
+def _is_compiling() -> bool:
+    return torch.compiler.is_compiling() and not _is_exporting()
 
 
 _is_exporting = getattr(torch.compiler, "is_exporting", lambda: True)
-"""Exported graphs hold operators alone. Some releases, 2.7 is one, say so of all graphs."""
+"""Exported graphs hold operators alone. Releases before 2.12 say so of all graphs."""
 
 
 # --- operator by operator -------------------------------------------------------------------------
@@ -42,13 +48,6 @@ _is_exporting = getattr(torch.compiler, "is_exporting", lambda: True)
 
 def formula(x: Tensor, dim: int, epsilon: float) -> Tensor:
     """Return the same by operators that graphs, transforms and all of torch's tensors have."""
-    return _formula_with_sums(x, dim, epsilon)[0]
-
-
-def _formula_with_sums(
-    x: Tensor, dim: int, epsilon: float | Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the values, the sums of squares or epsilon, and their roots, the divisors."""
     is_shared = _is_shared(x)
     if is_shared:
         x = _added_up(x)
@@ -58,9 +57,8 @@ def _formula_with_sums(
     squares = _sum_of_shared(v, dim) if is_shared else _sum(v * v, dim)
     # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
     # epsilon's.
-    squares = torch.where(squares > epsilon, squares, epsilon)
-    divisor = squares.sqrt()
-    return (v / divisor.to(v.dtype)).to(x.dtype), squares, divisor
+    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
+    return (v / divisor.to(v.dtype)).to(x.dtype)
 
 
 def _is_shared(x: Tensor) -> bool:
@@ -122,45 +120,65 @@ _BLOCK_ON_CPU, _BLOCK = 1 << 17, 1 << 26
 """Elements whose copies in float64 stay in the cache of a CPU, or take little of other memory."""
 
 
-def _value(x: Tensor, dim: int, epsilon: float) -> Tensor:
-    """Return the values alone, twice as fast."""
-    norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
-    return x / torch.fmax(norm, _constant(math.sqrt(epsilon))).float()
-
-
-def value_with_sums(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+def value_and_divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor]:
     """Return the values, and what `gradient` takes beside a cotangent."""
-    return _formula_with_sums(x, dim, _constant(epsilon) if x.is_cpu else epsilon)
+    if torch.compiler.is_compiling():
+        divisor = _divisor(x, dim, epsilon)
+    elif x.numel() <= _BLOCK_ON_CPU:
+        divisor = _divisor_at_once(dim, epsilon, x)
+    else:
+        divisor = x.new_empty((*x.shape[:dim], 1, *x.shape[dim + 1 :]), dtype=torch.float64)
+        _fill_in_blocks(divisor, _divisor_at_once, dim, epsilon, x)
+    y = x / divisor.float()
+    return (y if y.dtype == x.dtype else y.to(x.dtype)), divisor
 
 
-def gradient(
-    x: Tensor, g: Tensor, dim: int, epsilon: float, squares: Tensor, divisor: Tensor
-) -> Tensor:
-    """Return the gradient for a cotangent of the dtype of x: float16 or float32."""
-    block, elements = _BLOCK_ON_CPU if x.is_cpu else _BLOCK, x.numel()
-    others = [d for d in range(x.ndim) if d != dim and x.shape[d] > 1]
-    if elements <= block or not others:
-        return _gradient_in_float64(dim, epsilon, x, g, squares, divisor)
+def gradient(x: Tensor, g: Tensor, dim: int, epsilon: float, divisor: Tensor) -> Tensor:
+    """Return the gradient for a cotangent of the dtype of x."""
+    if x.numel() <= _BLOCK_ON_CPU:
+        return _gradient_in_float64(dim, epsilon, x, g, divisor)
     result = torch.empty_like(x)
-    outermost = max(others, key=x.stride)
-    count = max(1, block * x.shape[outermost] // elements)
-    parts = (torch.split(t, count, outermost) for t in (result, x, g, squares, divisor))
-    for found, *given in zip(*parts, strict=True):
-        found.copy_(_gradient_in_float64(dim, epsilon, *given))
+    _fill_in_blocks(result, _gradient_in_float64, dim, epsilon, x, g, divisor)
     return result
 
 
-def gradient_by_operators(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
-    """Return the gradient for a cotangent where nothing is known but x."""
-    return gradient(x, g, dim, epsilon, *value_with_sums(x, dim, epsilon)[1:])
+def _fill_in_blocks(
+    result: Tensor, function: Callable[..., Tensor], dim: int, epsilon: float, *tensors: Tensor
+) -> None:
+    """Fill in what a function makes of tensors, and give it some of their vectors at a time."""
+    x = tensors[0]
+    block = _BLOCK_ON_CPU if x.is_cpu else _BLOCK
+    others = [d for d in range(x.ndim) if d != dim and x.shape[d] > 1]
+    if not others:
+        result.copy_(function(dim, epsilon, *tensors))
+        return
+    outermost = max(others, key=x.stride)
+    count = max(1, block * x.shape[outermost] // x.numel())
+    parts = (torch.split(t, count, outermost) for t in (result, *tensors))
+    for part, *given in zip(*parts, strict=True):
+        part.copy_(function(dim, epsilon, *given))
 
 
-def _gradient_in_float64(
-    dim: int, epsilon: float, x: Tensor, g: Tensor, squares: Tensor, divisor: Tensor
-) -> Tensor:
+def _divisor_at_once(dim: int, epsilon: float, x: Tensor) -> Tensor:
+    """Return what `_divisor` does; a CPU takes long for the norms of what lies apart."""
+    if x.is_cpu and x.stride(dim) != 1:
+        return _divisor(x, dim, epsilon)
+    norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
+    root = math.sqrt(epsilon)
+    return torch.fmax(norm, _constant(root)) if x.is_cpu else torch.where(norm > root, norm, root)
+
+
+def _divisor(x: Tensor, dim: int, epsilon: float) -> Tensor:
+    """Return the norms, or the root of epsilon, in float64; it can be differentiated."""
     wide = x.double()
-    along = (wide * g).sum(dim, keepdim=True) / squares
-    across = g - wide * torch.where(squares > epsilon, along, 0.0)
+    squares = (wide * wide).sum(dim, keepdim=True)
+    return torch.where(squares > epsilon, squares, epsilon).sqrt()
+
+
+def _gradient_in_float64(dim: int, epsilon: float, x: Tensor, g: Tensor, divisor: Tensor) -> Tensor:
+    wide = x.double()
+    along = (wide * g).sum(dim, keepdim=True) / (divisor * divisor)
+    across = g - wide * torch.where(divisor > math.sqrt(epsilon), along, 0.0)
     return (across / divisor).to(x.dtype)
 
 
@@ -174,24 +192,25 @@ class _L2Normalize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dim: int, epsilon: float, *ways: Any) -> Tensor:
         value, ctx.gradient = ways
-        y, *sums = value(x, dim, epsilon)
-        ctx.save_for_backward(x, *sums)
+        y, *divisor = value(x, dim, epsilon)
+        ctx.save_for_backward(x, *divisor)
         ctx.arguments = dim, epsilon
         found: Tensor = y
         return found
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None, None]:
-        x, *sums = ctx.saved_tensors
+        x, *divisor = ctx.saved_tensors
+        dim, epsilon = ctx.arguments
         if _is_plain_cotangent(g, x):
-            found = ctx.gradient(x, g, *ctx.arguments, *sums)
+            found = ctx.gradient(x, g, dim, epsilon, *divisor)
         else:
-            found = _differentiable_gradient(x, g, *ctx.arguments)
+            found = _gradient_in_float64(dim, epsilon, x, g, _divisor(x, dim, epsilon))
         return found, None, None, None, None
 
 
 recorded = cast(Any, _L2Normalize).apply
-"""Of x, dim and epsilon; of what computes value and sums; and of what the gradient, with these."""
+"""Of x, dim and epsilon; of what computes values, with or without divisors; and what gradients."""
 
 
 def _is_plain_cotangent(g: Tensor, x: Tensor) -> bool:
@@ -211,7 +230,3 @@ def _has_memory(g: Tensor) -> bool:
     except RuntimeError:  # a batch of torch.autograd.grad
         return False
     return True
-
-
-def _differentiable_gradient(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
-    return _gradient_in_float64(dim, epsilon, x, g, *_formula_with_sums(x, dim, epsilon)[1:])

@@ -138,6 +138,29 @@ def test_vectors_of_100_000_elements(rng: Any, dtype: str, dim: int) -> None:
 
 
 @each_dtype
+def test_values_are_the_same_where_a_gradient_is_recorded(rng: Any, dtype: str) -> None:
+    """Also where float32 does not hold the squares, as in some of these cases."""
+    for _ in range(200):
+        case = random_case(rng, dtype)
+        recorded = case.x.clone().requires_grad_()
+        arguments = case.axis, case.epsilon
+        value = adapted.l2_normalize(case.x, *arguments)
+        assert same_bits(adapted.l2_normalize(recorded, *arguments).detach(), value), case
+
+
+@each_dtype
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+def test_a_large_tensor_has_the_values_of_its_parts(rng: Any, dtype: str, layout: str) -> None:
+    """A CPU takes it in blocks."""
+    x = in_layout(rng.normal(size=(70, 60, 50)), layout, dtype)
+    for dim, other in itertools.permutations(range(3), 2):
+        parts = [adapted.l2_normalize(part, dim) for part in x.split(13, other)]
+        torch.testing.assert_close(
+            adapted.l2_normalize(x, dim), torch.cat(parts, other), rtol=2e-7, atol=0.0
+        )
+
+
+@each_dtype
 def test_the_floor_is_the_root_of_epsilon(dtype: str) -> None:
     x = torch.tensor([[3.0, 4.0]]).to(getattr(torch, dtype))
     root = 2.0**-5
