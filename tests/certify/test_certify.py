@@ -283,14 +283,13 @@ def faulty_torch(fault: str) -> InProcess:
 
 
 @needs_torch
-@pytest.mark.parametrize(
-    ("fault", "cases"), [("tail", 2000), ("pairwise", 400), ("reciprocal", 400)]
-)
+@pytest.mark.parametrize("fault", ["tail", "pairwise", "reciprocal"])
 def test_a_planted_fault_fails_with_a_reproducer(
-    fault: str, cases: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    fault: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Two of a thousand cases have a wrong tail, and with this seed one of the first ten."""
     use(monkeypatch, faulty_torch(fault))
-    assert cli.main(["certify", "--cases", str(cases), "--seed", "1", "--json"]) == 1
+    assert cli.main(["certify", "--cases", "200", "--seed", "28", "--json"]) == 1
     first = json.loads(capsys.readouterr().out)["first_mismatch"]
     seed, number = map(int, re.fullmatch(r"torch_case\((\d+), (\d+)\)", first["case"]).groups())
     case = certify.torch_case(seed, number)
