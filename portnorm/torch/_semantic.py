@@ -48,17 +48,20 @@ _is_exporting = getattr(torch.compiler, "is_exporting", lambda: True)
 
 def formula(x: Tensor, dim: int, epsilon: float) -> Tensor:
     """Return the same by operators that graphs, transforms and all of torch's tensors have."""
-    is_shared = _is_shared(x)
-    if is_shared:
+    if _is_shared(x):
         x = _added_up(x)
     # float32 holds the squares of every float16 number; L2Normalize's own overflow is a defect
     # that parity="semantic" leaves out.
     v = x.float() if x.dtype == torch.float16 else x
-    squares = _sum_of_shared(v, dim) if is_shared else _sum(v * v, dim)
+    return (v / _divisor(dim, epsilon, v).to(v.dtype)).to(x.dtype)
+
+
+def _divisor(dim: int, epsilon: float, x: Tensor) -> Tensor:
+    """Return the norms, or the root of epsilon; derivatives can be taken."""
+    squares = _sum_of_shared(x, dim) if _is_shared(x) else _sum_of_squares(x, dim)
     # Not clamp_min: a NaN sum selects epsilon, and where both are equal the gradient is
     # epsilon's.
-    divisor = torch.where(squares > epsilon, squares, epsilon).sqrt()
-    return (v / divisor.to(v.dtype)).to(x.dtype)
+    return torch.where(squares > epsilon, squares, epsilon).sqrt()
 
 
 def _is_shared(x: Tensor) -> bool:
@@ -66,16 +69,18 @@ def _is_shared(x: Tensor) -> bool:
     return type(x) is not Tensor and hasattr(x, "placements")
 
 
-def _sum(terms: Tensor, dim: int) -> Tensor:
-    """Add terms >= 0, to an error of about one rounding.
+def _sum_of_squares(x: Tensor, dim: int) -> Tensor:
+    """Add squares, to an error of about one rounding.
 
     torch's plain sum of float32 is more than 4 ULP off where L2Normalize, by luck, is not. A sum
     in float64 is not, but float64 has no wider type, and Apple's GPUs have no float64. There the
     terms are split: the upper parts are multiples of one unit so large that they add up exactly,
     the lower parts so small that the rounding of their sum does not matter.
     """
-    if terms.dtype == torch.float32 and not terms.is_mps:
-        return terms.sum(dim, keepdim=True, dtype=torch.float64)
+    if x.dtype != torch.float64 and not x.is_mps:
+        wide = x.double()
+        return (wide * wide).sum(dim, keepdim=True)
+    terms = x * x
     count = terms.shape[dim]
     if count == 0:
         return terms.sum(dim, keepdim=True)
@@ -95,7 +100,7 @@ def _sum_of_shared(v: Any, dim: int) -> Any:
     part = v.to_local()
     shape = (*v.shape[:dim], 1, *v.shape[dim + 1 :])
     squares = DTensor.from_local(
-        _sum(part * part, dim),
+        _sum_of_squares(part, dim),
         v.device_mesh,
         [Partial() if getattr(p, "dim", None) == dim else p for p in v.placements],
         shape=torch.Size(shape),
@@ -116,14 +121,14 @@ def _added_up(x: Any) -> Any:
 # all digits of an element whose cotangent is small. In exported graphs and transforms, and of
 # DTensors, it still does; what follows does not.
 
-_BLOCK_ON_CPU, _BLOCK = 1 << 17, 1 << 26
+_BLOCK_ON_CPU, _BLOCK = 1 << 18, 1 << 26
 """Elements whose copies in float64 stay in the cache of a CPU, or take little of other memory."""
 
 
 def value_and_divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor]:
     """Return the values, and what `gradient` takes beside a cotangent."""
     if torch.compiler.is_compiling():
-        divisor = _divisor(x, dim, epsilon)
+        divisor = _divisor(dim, epsilon, x)
     elif x.numel() <= _BLOCK_ON_CPU:
         divisor = _divisor_at_once(dim, epsilon, x)
     else:
@@ -136,9 +141,9 @@ def value_and_divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tens
 def gradient(x: Tensor, g: Tensor, dim: int, epsilon: float, divisor: Tensor) -> Tensor:
     """Return the gradient for a cotangent of the dtype of x."""
     if x.numel() <= _BLOCK_ON_CPU:
-        return _gradient_in_float64(dim, epsilon, x, g, divisor)
+        return _gradient_at_once(dim, epsilon, x, g, divisor)
     result = torch.empty_like(x)
-    _fill_in_blocks(result, _gradient_in_float64, dim, epsilon, x, g, divisor)
+    _fill_in_blocks(result, _gradient_at_once, dim, epsilon, x, g, divisor)
     return result
 
 
@@ -160,26 +165,34 @@ def _fill_in_blocks(
 
 
 def _divisor_at_once(dim: int, epsilon: float, x: Tensor) -> Tensor:
-    """Return what `_divisor` does; a CPU takes long for the norms of what lies apart."""
     if x.is_cpu and x.stride(dim) != 1:
-        return _divisor(x, dim, epsilon)
-    norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
+        # A CPU takes three times as long for the norms of what lies apart.
+        squares = x.to(torch.float64, copy=True).square_()
+        norm = squares.sum(dim, keepdim=True).sqrt_()
+    else:
+        norm = torch.linalg.vector_norm(x, 2.0, dim, keepdim=True, dtype=torch.float64)
     root = math.sqrt(epsilon)
     return torch.fmax(norm, _constant(root)) if x.is_cpu else torch.where(norm > root, norm, root)
 
 
-def _divisor(x: Tensor, dim: int, epsilon: float) -> Tensor:
-    """Return the norms, or the root of epsilon, in float64; it can be differentiated."""
-    wide = x.double()
-    squares = (wide * wide).sum(dim, keepdim=True)
-    return torch.where(squares > epsilon, squares, epsilon).sqrt()
+def _gradient_at_once(dim: int, epsilon: float, x: Tensor, g: Tensor, divisor: Tensor) -> Tensor:
+    wide, along = _projected(dim, epsilon, x, g, divisor)
+    return torch.sub(g, wide.mul_(along), out=wide).div_(divisor).to(x.dtype)
 
 
-def _gradient_in_float64(dim: int, epsilon: float, x: Tensor, g: Tensor, divisor: Tensor) -> Tensor:
-    wide = x.double()
+def _gradient(dim: int, epsilon: float, x: Tensor, g: Tensor, divisor: Tensor) -> Tensor:
+    """Return what `_gradient_at_once` does; derivatives can be taken."""
+    wide, along = _projected(dim, epsilon, x, g, divisor)
+    return ((g - wide * along) / divisor).to(x.dtype)
+
+
+def _projected(
+    dim: int, epsilon: float, x: Tensor, g: Tensor, divisor: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return a copy of x in float64, and by what it is multiplied to be the part of g along x."""
+    wide = x.to(torch.float64, copy=True)
     along = (wide * g).sum(dim, keepdim=True) / (divisor * divisor)
-    across = g - wide * torch.where(divisor > math.sqrt(epsilon), along, 0.0)
-    return (across / divisor).to(x.dtype)
+    return wide, torch.where(divisor > math.sqrt(epsilon), along, 0.0)
 
 
 @functools.lru_cache(maxsize=256)
@@ -205,7 +218,7 @@ class _L2Normalize(torch.autograd.Function):
         if _is_plain_cotangent(g, x):
             found = ctx.gradient(x, g, dim, epsilon, *divisor)
         else:
-            found = _gradient_in_float64(dim, epsilon, x, g, _divisor(x, dim, epsilon))
+            found = _gradient(dim, epsilon, x, g, _divisor(dim, epsilon, x))
         return found, None, None, None, None
 
 
