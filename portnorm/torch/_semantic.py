@@ -121,15 +121,17 @@ def _added_up(x: Any) -> Any:
 # all digits of an element whose cotangent is small. In exported graphs and transforms, and of
 # DTensors, it still does; what follows does not.
 
-_BLOCK_ON_CPU, _BLOCK = 1 << 18, 1 << 26
-"""Elements whose copies in float64 stay in the cache of a CPU, or take little of other memory."""
+
+def _block(x: Tensor) -> int:
+    """Return of how many elements copies in float64 stay in a cache, or take little memory."""
+    return 1 << 18 if x.is_cpu else 1 << 26
 
 
 def value_and_divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor]:
     """Return the values, and what `gradient` takes beside a cotangent."""
     if torch.compiler.is_compiling():
         divisor = _divisor(dim, epsilon, x)
-    elif x.numel() <= _BLOCK_ON_CPU:
+    elif x.numel() <= _block(x):
         divisor = _divisor_at_once(dim, epsilon, x)
     else:
         divisor = x.new_empty((*x.shape[:dim], 1, *x.shape[dim + 1 :]), dtype=torch.float64)
@@ -140,7 +142,7 @@ def value_and_divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tens
 
 def gradient(x: Tensor, g: Tensor, dim: int, epsilon: float, divisor: Tensor) -> Tensor:
     """Return the gradient for a cotangent of the dtype of x."""
-    if x.numel() <= _BLOCK_ON_CPU:
+    if x.numel() <= _block(x):
         return _gradient_at_once(dim, epsilon, x, g, divisor)
     result = torch.empty_like(x)
     _fill_in_blocks(result, _gradient_at_once, dim, epsilon, x, g, divisor)
@@ -152,13 +154,12 @@ def _fill_in_blocks(
 ) -> None:
     """Fill in what a function makes of tensors, and give it some of their vectors at a time."""
     x = tensors[0]
-    block = _BLOCK_ON_CPU if x.is_cpu else _BLOCK
     others = [d for d in range(x.ndim) if d != dim and x.shape[d] > 1]
     if not others:
         result.copy_(function(dim, epsilon, *tensors))
         return
     outermost = max(others, key=x.stride)
-    count = max(1, block * x.shape[outermost] // x.numel())
+    count = max(1, _block(x) * x.shape[outermost] // x.numel())
     parts = (torch.split(t, count, outermost) for t in (result, *tensors))
     for part, *given in zip(*parts, strict=True):
         part.copy_(function(dim, epsilon, *given))
