@@ -110,6 +110,7 @@ def l2_normalize(
     if level == "native":
         y = F.normalize(x, 2.0, dim, math.sqrt(epsilon) if epsilon > 0 else epsilon)
         return y.to(x.dtype)  # under autocast on CUDA it is float32
+    # What computes the gradients that the kernels do not takes no epsilon of 0 or below.
     if x.is_cuda and epsilon > 0 and is_plain_call():
         fused = _kernels()
         if fused is not None and fused.is_served(x, dim):

@@ -203,8 +203,7 @@ def _value(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor]:
 def _gradient(x: Tensor, g: Tensor, dim: int, epsilon: float) -> Tensor:
     launch = _launch(x, dim, True)
     if launch is None or (x.is_cuda and not _is_ready(x, launch, True)):
-        _, divisor = _semantic.value_and_divisor(x, dim, epsilon)
-        return _semantic.gradient(x, g, dim, epsilon, divisor)
+        return _semantic.gradient(x, g, dim, epsilon, _semantic.divisor_of(x, dim, epsilon))
     if g.stride() != x.stride() or g.is_neg() or g._is_zerotensor():
         g = torch.empty_like(x).copy_(g)
     return run(x, g, launch, epsilon)

@@ -129,15 +129,20 @@ def _block(x: Tensor) -> int:
 
 def value_and_divisor(x: Tensor, dim: int, epsilon: float) -> tuple[Tensor, Tensor]:
     """Return the values, and what `gradient` takes beside a cotangent."""
-    if torch.compiler.is_compiling():
-        divisor = _divisor(dim, epsilon, x)
-    elif x.numel() <= _block(x):
-        divisor = _divisor_at_once(dim, epsilon, x)
-    else:
-        divisor = x.new_empty((*x.shape[:dim], 1, *x.shape[dim + 1 :]), dtype=torch.float64)
-        _fill_in_blocks(divisor, _divisor_at_once, dim, epsilon, x)
+    divisor = divisor_of(x, dim, epsilon)
     y = x / divisor.float()
     return (y if y.dtype == x.dtype else y.to(x.dtype)), divisor
+
+
+def divisor_of(x: Tensor, dim: int, epsilon: float) -> Tensor:
+    """Return the norms, or the root of epsilon, which is above 0, in float64."""
+    if torch.compiler.is_compiling():
+        return _divisor(dim, epsilon, x)
+    if x.numel() <= _block(x):
+        return _divisor_at_once(dim, epsilon, x)
+    result = x.new_empty((*x.shape[:dim], 1, *x.shape[dim + 1 :]), dtype=torch.float64)
+    _fill_in_blocks(result, _divisor_at_once, dim, epsilon, x)
+    return result
 
 
 def gradient(x: Tensor, g: Tensor, dim: int, epsilon: float, divisor: Tensor) -> Tensor:
@@ -166,6 +171,7 @@ def _fill_in_blocks(
 
 
 def _divisor_at_once(dim: int, epsilon: float, x: Tensor) -> Tensor:
+    """Return what `_divisor` does, sooner; no derivatives can be taken."""
     if x.is_cpu and x.stride(dim) != 1:
         # A CPU takes three times as long for the norms of what lies apart.
         squares = x.to(torch.float64, copy=True).square_()
@@ -177,12 +183,13 @@ def _divisor_at_once(dim: int, epsilon: float, x: Tensor) -> Tensor:
 
 
 def _gradient_at_once(dim: int, epsilon: float, x: Tensor, g: Tensor, divisor: Tensor) -> Tensor:
+    """Return what `_gradient` does, in less memory; no derivatives can be taken."""
     wide, along = _projected(dim, epsilon, x, g, divisor)
     return torch.sub(g, wide.mul_(along), out=wide).div_(divisor).to(x.dtype)
 
 
 def _gradient(dim: int, epsilon: float, x: Tensor, g: Tensor, divisor: Tensor) -> Tensor:
-    """Return what `_gradient_at_once` does; derivatives can be taken."""
+    """Return the gradient; derivatives can be taken."""
     wide, along = _projected(dim, epsilon, x, g, divisor)
     return ((g - wide * along) / divisor).to(x.dtype)
 

@@ -22,3 +22,12 @@ def errors_in_ulp(got: Tensor, true: Tensor, scale: Tensor) -> float:
     _, exponent = torch.frexp(scale.abs().clamp(form.smallest_normal))
     unit = torch.ldexp(torch.full_like(scale, form.eps), exponent - 1)
     return float(((got.double() - true).abs() / unit).max())
+
+
+def gradient_error_in_ulp(got: Tensor, x: Tensor, g: Tensor, dim: int) -> float:
+    """Return the largest error of a gradient, where all vectors are above the floor.
+
+    It is in ULP of the larger of an element's gradient and its part of the cotangent.
+    """
+    _, true, norm = exact(x, g, dim, 0.0)
+    return errors_in_ulp(got, true, torch.maximum(true.abs(), g.double().abs() / norm))
